@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Built-in backends, one folder each: plugins like any third party's."""

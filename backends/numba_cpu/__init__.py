@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backend "numba": compiled CPU kernels that XLA calls without Python."""

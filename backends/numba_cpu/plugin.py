@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks of the backend "numba". Importing this imports no numba."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synjit.hookspecs import Backend, Problem, hookimpl
+
+if TYPE_CHECKING:
+    import jax
+
+
+@hookimpl
+def synjit_backend() -> Backend:
+    """Name, version, platforms."""
+    return Backend(
+        name="numba",
+        version="1",
+        platforms=("cpu",),
+        aliases=("numba_cpu",),
+        priority=100,
+        requires=("numba",),
+    )
+
+
+@hookimpl
+def synjit_refuses(problem: Problem) -> str:  # noqa: ARG001
+    """Take every problem."""
+    return ""
+
+
+@hookimpl
+def synjit_events(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """See the contract."""
+    from . import calls
+
+    return calls.events(problem, seed, origin, law, events)
+
+
+@hookimpl
+def synjit_floats(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """See the contract."""
+    from . import calls
+
+    return calls.floats(problem, seed, origin, law, values)
+
+
+@hookimpl
+def synjit_dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.dense(problem, seed, origin, law)

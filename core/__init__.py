@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synapses, just in time: random connectivity that is never stored."""
+
+from . import hookspecs, reference
+from .arguments import last_seed, new_seed
+from .dispatch import BackendError
+from .hookspecs import Backend, Problem, hookimpl
+from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Problem",
+    "binary_jitnmm",
+    "binary_jitnmv",
+    "hookimpl",
+    "hookspecs",
+    "jitn",
+    "jitnmm",
+    "jitnmv",
+    "last_seed",
+    "new_seed",
+    "reference",
+]

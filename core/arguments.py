@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users may pass, checked and brought into the form that the primitives take."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import secrets
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import reference
+from .law import traced_law
+from .primitives import undifferentiable_prob
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+MAX_LENGTH = 2**31 - 1
+
+
+# --- shape ------------------------------------------------------------------------
+
+
+def check_shape(shape: Any) -> tuple[int, int]:
+    """Two lengths of 0 or more."""
+    wanted = f"shape must be two integers (rows, columns) in 0 .. {MAX_LENGTH}"
+    try:
+        lengths = tuple(operator.index(length) for length in shape)
+    except TypeError:
+        raise TypeError(f"{wanted}, got {shape!r}") from None
+    if len(lengths) != 2 or not all(0 <= length <= MAX_LENGTH for length in lengths):
+        raise ValueError(f"{wanted}, got {shape!r}")
+    return lengths[0], lengths[1]
+
+
+# --- prob -------------------------------------------------------------------------
+
+
+class Probability(NamedTuple):
+    """A checked prob: its law, and what is known of it before it runs."""
+
+    law: Any  # uint32 (LAW_WORDS,)
+    log2_chunk: int | None
+    valid: jax.Array | None  # of a traced prob: is it in [0, 1]?
+
+
+def check_prob(prob: Any) -> Probability:
+    """A probability in [0, 1]; one that is traced makes NaN where it is not."""
+    wanted = "prob must be one real number in [0, 1]"
+    prob = _without_unit(prob, "prob")
+    if isinstance(prob, jax.core.Tracer):
+        if prob.shape not in {(), (1,)} or not _is_real(prob.dtype):
+            raise TypeError(f"{wanted}, got {_describe(prob)}")
+        prob = undifferentiable_prob(prob.reshape(()))
+        prob = prob.astype(jnp.float32)
+        return Probability(traced_law(prob), None, (prob >= 0) & (prob <= 1))
+    array = np.asarray(prob)
+    if array.shape not in {(), (1,)} or not _is_real(array.dtype):
+        raise TypeError(f"{wanted}, got {_describe(prob)}")
+    value = float(array.reshape(()))
+    if not 0 <= value <= 1:
+        raise ValueError(f"{wanted}, got {value}")
+    return _known_law(float(np.float32(value)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _known_law(prob: float) -> Probability:
+    law = reference.law(prob)
+    words = law.encode()
+    words.flags.writeable = False
+    return Probability(words, law.log2_chunk, None)
+
+
+# --- seed -------------------------------------------------------------------------
+
+_drawn = threading.local()
+
+
+def new_seed() -> int:
+    """Draw a seed from the operating system's entropy.
+
+    Returns
+    -------
+    int in [0, 2**63)
+    """
+    return secrets.randbits(63)
+
+
+def last_seed() -> int:
+    """Return the seed that this thread's last call with ``seed=None`` drew.
+
+    Under ``jax.jit`` a seed is drawn when the function is traced, and stays the same
+    for all calls of the compiled function.
+
+    Raises
+    ------
+    LookupError
+        No call in this thread has drawn a seed yet.
+    """
+    seed: int | None = getattr(_drawn, "seed", None)
+    if seed is None:
+        raise LookupError("no product in this thread was called with seed=None yet")
+    return seed
+
+
+def check_seed(seed: Any) -> Any:
+    """Two uint32 words, low and high, of an integer, a JAX key, or a fresh seed."""
+    wanted = (
+        "seed must be an integer in [-2**63, 2**64), a scalar integer array, "
+        "a JAX key of two words, or None"
+    )
+    if seed is None:
+        seed = _drawn.seed = new_seed()
+    if isinstance(seed, (bool, np.bool_)):
+        raise TypeError(f"{wanted}, got {seed!r}")
+    if isinstance(seed, (int, np.integer)):
+        if not -(2**63) <= int(seed) < 2**64:
+            raise ValueError(f"{wanted}, got {seed}")
+        return np.array(reference.seed_words(int(seed)), np.uint32)
+    if not isinstance(seed, (jax.Array, np.ndarray)):
+        raise TypeError(f"{wanted}, got {_describe(seed)}")
+    if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        seed = jax.random.key_data(seed)
+    if seed.dtype == np.uint32 and seed.shape == (2,):  # a key: high word first
+        return seed[::-1]
+    if seed.shape != () or not jnp.issubdtype(seed.dtype, jnp.integer):
+        raise TypeError(f"{wanted}, got {_describe(seed)}")
+    if not isinstance(seed, jax.core.Tracer):
+        return np.array(reference.seed_words(int(seed)), np.uint32)
+    return _words_of_integer(seed)
+
+
+def _words_of_integer(seed: jax.Array) -> jax.Array:
+    """Two's complement of a traced integer, extended to 64 bits."""
+    if seed.dtype.itemsize == 8:
+        low, high = seed, jnp.right_shift(seed, seed.dtype.type(32))
+    elif jnp.issubdtype(seed.dtype, jnp.signedinteger):
+        low = seed.astype(jnp.int32)
+        high = jnp.right_shift(low, np.int32(31))
+    else:
+        low, high = seed, jnp.zeros((), jnp.uint32)
+    return jnp.stack([low.astype(jnp.uint32), high.astype(jnp.uint32)])
+
+
+# --- weights ----------------------------------------------------------------------
+
+
+class Weights(NamedTuple):
+    """w_loc and w_scale as scalars in one unit."""
+
+    loc: jax.Array
+    scale: jax.Array
+    unit: Any
+
+
+def check_weights(w_loc: Any, w_scale: Any) -> Weights:
+    """Two real numbers of the same dimension, given as scalars or arrays of one.
+
+    Raises
+    ------
+    brainunit.DimensionMismatchError
+        Their dimensions differ.
+    """
+    u.fail_for_dimension_mismatch(
+        w_loc, w_scale, "w_loc and w_scale must have the same dimension"
+    )
+    unit = u.get_unit(w_loc)
+    loc = _scalar(u.get_mantissa(w_loc), "w_loc")
+    if isinstance(w_scale, u.Quantity):
+        w_scale = w_scale.in_unit(unit)
+    return Weights(loc, _scalar(u.get_mantissa(w_scale), "w_scale"), unit)
+
+
+def _scalar(value: Any, name: str) -> Any:
+    wanted = f"{name} must be one real number, given as a scalar or an array of one"
+    if isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    if isinstance(value, (bool, int)):
+        value = float(value)
+    if isinstance(value, float):
+        return value
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{wanted}, got {_describe(value)}")
+    if value.shape not in {(), (1,)} or not _is_real(value.dtype):
+        raise TypeError(f"{wanted}, got {_describe(value)}")
+    return value.reshape(())
+
+
+# --- the operand ------------------------------------------------------------------
+
+
+def check_operand(
+    operand: Any, name: str, shape: tuple[int, int], transpose: bool, rank: int
+) -> tuple[jax.Array, Any]:
+    """A real array whose first axis has the length that the matrix takes; its unit."""
+    unit = u.get_unit(operand)
+    value = u.get_mantissa(operand)
+    if isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    if not hasattr(value, "dtype"):
+        raise TypeError(f"{name} must be an array, got {_describe(value)}")
+    if not _is_real(value.dtype):
+        raise TypeError(
+            f"{name} must be boolean, integer or real, got {_describe(value)}"
+        )
+    length = shape[0] if transpose else shape[1]
+    if value.ndim != rank or value.shape[0] != length:
+        axes = f"({length},)" if rank == 1 else f"({length}, k)"
+        of = f"a matrix of shape {shape}"
+        of = f"the transpose of {of}" if transpose else of
+        raise ValueError(
+            f"{name} must have shape {axes} to be multiplied by {of}, "
+            f"got {value.shape}"
+        )
+    return jnp.asarray(value), unit
+
+
+def result_dtype(*values: Any) -> np.dtype:
+    """Give the dtype of a product: what JAX promotes its factors to, and a float."""
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.result_type(*values)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            dtype = jnp.result_type(float)
+    if str(dtype) not in FLOATS:
+        raise TypeError(
+            f"the product would have dtype {dtype}; it can have {', '.join(FLOATS)}"
+        )
+    return np.dtype(dtype)
+
+
+def compute_dtype(dtype: np.dtype) -> np.dtype:
+    """Give the dtype that sums are made in: float64 for float64, float32 for others."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+# --- helpers ----------------------------------------------------------------------
+
+
+def _without_unit(value: Any, name: str) -> Any:
+    if isinstance(value, u.Quantity):
+        if not value.dim.is_dimensionless:
+            raise TypeError(f"{name} must have no unit, got {value}")
+        return value.to_decimal()
+    return value
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.bool_) or (
+        jnp.issubdtype(dtype, jnp.number)
+        and not jnp.issubdtype(dtype, jnp.complexfloating)
+    )
+
+
+def _describe(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return f"{value!r} of type {type(value).__name__}"
+
+
+def describe_shapes(values: Sequence[Any]) -> str:
+    """Shapes of several arrays, for a message."""
+    return ", ".join(str(tuple(value.shape)) for value in values)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract that a backend signs.
+
+A backend is a pluggy plugin (a module or an object) with the five hooks below.
+Two say what it is and what it can take; they must be cheap, and must not import
+kernels. Three give the products, as functions that JAX can trace.
+
+The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
+that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results must
+equal the reference's bit for bit; float results must come within the bounds of
+``synjit.conformance``. Nothing but the operands may decide a result: ``corder``,
+``log2_chunk`` and ``platform`` are for choosing how.
+
+Operands of all three products
+    seed : uint32 (2,)
+        Low and high word.
+    origin : uint32 (2,)
+        First row and first column of the window. It lets a device draw just its
+        rows; in a matrix drawn whole it is (0, 0).
+    law : uint32 (LAW_WORDS,)
+        ``reference.Law.encode()``: what a draw needs to know of ``prob``.
+
+All may be traced. None is ever batched: what ``jax.vmap`` adds is in ``batch``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pluggy
+
+if TYPE_CHECKING:
+    import jax
+
+PROJECT = "synjit"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Who a backend is.
+
+    Attributes
+    ----------
+    name : str
+        What users write in ``backend=``.
+    version : str
+    platforms : tuple of str
+        JAX platforms for which it can lower: "cpu", "cuda", "rocm", "tpu".
+    aliases : tuple of str
+        Further names, which other backends may share; a shared name means the one
+        that is for the platform.
+    priority : int
+        Among conforming backends for a platform, the highest is taken.
+    requires : tuple of str
+        Modules that must be installed.
+    interpreted : bool
+        Whether what runs on this platform is an interpreter of the kernels and not
+        the kernels: a lesser grade, never chosen by default.
+    """
+
+    name: str
+    version: str
+    platforms: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    priority: int = 0
+    requires: tuple[str, ...] = ()
+    interpreted: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is known of a product before its operands are.
+
+    Attributes
+    ----------
+    product : {"events", "floats", "dense"}
+    shape : (int, int)
+        Rows and columns of W, whatever the direction.
+    transpose : bool
+        Whether W.T is applied; never with "dense".
+    batch : int
+        Number of vectors.
+    dtype : str
+        Of the values of "floats": "float32" or "float64".
+    corder : bool
+        Hint on the order of work: finish rows before going on, or columns.
+    log2_chunk : int or None
+        ``law[0]``, where ``prob`` is known already.
+    platform : str
+        JAX platform that it is lowered for.
+    """
+
+    product: Literal["events", "floats", "dense"]
+    shape: tuple[int, int]
+    transpose: bool
+    batch: int
+    dtype: str
+    corder: bool
+    log2_chunk: int | None
+    platform: str
+
+
+@hookspec(firstresult=True)
+def synjit_backend() -> Backend:
+    """Say who you are."""
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_refuses(problem: Problem) -> str:
+    """Say, in words, why you cannot take this problem; an empty string if you can."""
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_events(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Count and sum the active connections of each row (of W, or of W.T).
+
+    Parameters
+    ----------
+    events : bool (n, batch), or (m, batch) if ``problem.transpose``
+
+    Returns
+    -------
+    N, Z : int32 (m, batch), or (n, batch) if ``problem.transpose``
+        Number of active connections, and sum of their integer weights z.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_floats(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Multiply by the mask, and by the mask times z.
+
+    Parameters
+    ----------
+    values : float (n, batch), or (m, batch) if ``problem.transpose``
+        Of ``problem.dtype``.
+
+    Returns
+    -------
+    A, B : float (m, batch), or (n, batch) if ``problem.transpose``
+        ``mask @ values`` and ``(mask * z) @ values``, of ``problem.dtype``.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """Write out the window.
+
+    Returns
+    -------
+    int32 (m, n)
+        z where there is a connection, ``synjit.reference.ABSENT`` elsewhere.
+    """
+    raise NotImplementedError

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JAX primitives: events -> (N, Z), floats -> (A, B), dense -> z, and their rules.
+
+Two-dimensional operands, batch last. The integer products have no derivative of
+their own; the float product is linear in its values, and its transpose is itself in
+the other direction. Each is lowered, platform by platform, to a backend's hook.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core as jex
+from jax.interpreters import ad, batching, mlir
+
+from . import dispatch
+from .hookspecs import Problem
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+class Static(NamedTuple):
+    """Parameters of a product that are known when it is traced."""
+
+    shape: tuple[int, int]
+    transpose: bool = False
+    corder: bool = True
+    log2_chunk: int | None = None
+    backend: str | None = None
+
+    @property
+    def length_out(self) -> int:
+        """Length of the result."""
+        return self.shape[1] if self.transpose else self.shape[0]
+
+
+class Matrix(NamedTuple):
+    """Operands that say which matrix: seed (2,), origin (2,), law (LAW_WORDS,)."""
+
+    seed: jax.Array
+    origin: jax.Array
+    law: jax.Array
+
+
+def events(
+    matrix: Matrix, active: jax.Array, static: Static
+) -> tuple[jax.Array, jax.Array]:
+    """N and Z, int32 (rows, batch), for active, bool (columns, batch)."""
+    return tuple(_bind(events_p, (*matrix, active), static))
+
+
+def floats(
+    matrix: Matrix, values: jax.Array, static: Static
+) -> tuple[jax.Array, jax.Array]:
+    """A and B, float (rows, batch), for values, float32 or float64 (columns, batch)."""
+    return tuple(_bind(floats_p, (*matrix, values), static))
+
+
+def dense(matrix: Matrix, static: Static) -> jax.Array:
+    """Give z, int32 of ``static.shape``, ABSENT where there is no connection."""
+    return _bind(dense_p, matrix, static)[0]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def surrogate_events(
+    matrix: Matrix, vector: jax.Array, static: Static, dtype: Any
+) -> tuple[jax.Array, jax.Array]:
+    """N and Z as floats; by the vector they vary as ``floats`` of it would."""
+    n, z = events(matrix, vector > 0, static)
+    return n.astype(dtype), z.astype(dtype)
+
+
+@surrogate_events.defjvp
+def _surrogate_events_jvp(
+    static: Static, dtype: Any, primals: tuple, tangents: tuple
+) -> tuple:
+    matrix, vector = primals
+    _, change = tangents
+    sums = surrogate_events(matrix, vector, static, dtype)
+    return sums, floats(matrix, change.astype(dtype), static)
+
+
+def _bind(primitive: jex.Primitive, operands: Sequence[Any], static: Static) -> Any:
+    """Bind, with all operands marked as varying over the axes that any varies over."""
+    varying = [_varying_axes(operand) for operand in operands]
+    union = frozenset[str]().union(*varying)
+    matched = [
+        jax.lax.pcast(operand, tuple(sorted(union - axes)), to="varying")
+        if axes != union
+        else operand
+        for operand, axes in zip(operands, varying, strict=True)
+    ]
+    return primitive.bind(*matched, static=static)
+
+
+def _varying_axes(operand: Any) -> frozenset[str]:
+    aval = jax.typeof(operand)
+    if hasattr(aval, "manual_axis_type"):
+        axes: frozenset[str] = aval.manual_axis_type.varying
+        return axes
+    return aval.vma  # its name before jax 0.10.2
+
+
+def undifferentiable_prob(prob: jax.Array) -> jax.Array:
+    """Pass prob on, and refuse to be differentiated."""
+    return prob_p.bind(prob)
+
+
+# --- definitions ------------------------------------------------------------------
+
+
+def _product(name: str, abstract_eval: Any) -> jex.Primitive:
+    primitive = jex.Primitive(f"synjit_{name}")
+    primitive.multiple_results = True
+    primitive.def_abstract_eval(abstract_eval)
+    primitive.def_impl(
+        lambda *operands, static: _jitted(primitive, static)(*operands)
+    )
+    for platform in PLATFORMS:
+        rule = mlir.lower_fun(
+            functools.partial(_run, name, platform), multiple_results=True
+        )
+        mlir.register_lowering(primitive, rule, platform=platform)
+    return primitive
+
+
+@functools.cache
+def _jitted(primitive: jex.Primitive, static: Static) -> Any:
+    return jax.jit(functools.partial(primitive.bind, static=static))
+
+
+def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
+    """Hand a product on to the backend chosen for the platform."""
+    operand = operands[3] if len(operands) > 3 else None
+    problem = Problem(
+        product=name,  # type: ignore[arg-type]
+        shape=static.shape,
+        transpose=static.transpose,
+        batch=0 if operand is None else operand.shape[1],
+        dtype=str(operand.dtype) if name == "floats" else "int32",
+        corder=static.corder,
+        log2_chunk=static.log2_chunk,
+        platform=platform,
+    )
+    chosen = dispatch.choose(problem, static.backend)
+    names = ("seed", "origin", "law", "events" if name == "events" else "values")
+    hook = getattr(chosen.hook, f"synjit_{name}")
+    results = hook(problem=problem, **dict(zip(names, operands, strict=False)))
+    return jax.tree.leaves(results)
+
+
+def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
+    """Describe a result that varies over the mesh axes that the last operand does.
+
+    ``_bind`` has seen to it that all operands vary over the same axes.
+    """
+    like = operands[-1]
+    spec = jax.sharding.PartitionSpec(*[None] * len(shape))
+    sharding = jax.sharding.NamedSharding(like.sharding.mesh, spec)
+    return like.update(
+        shape=shape, dtype=np.dtype(dtype), weak_type=False, sharding=sharding
+    )
+
+
+def _sums_abstract(dtype: Any, operands: Sequence[Any], static: Static) -> list[Any]:
+    shape = (static.length_out, operands[3].shape[1])
+    return [_result(shape, dtype, operands)] * 2
+
+
+def _events_abstract(*operands: Any, static: Static) -> list[Any]:
+    return _sums_abstract(np.int32, operands, static)
+
+
+def _floats_abstract(*operands: Any, static: Static) -> list[Any]:
+    return _sums_abstract(operands[3].dtype, operands, static)
+
+
+def _dense_abstract(*operands: Any, static: Static) -> list[Any]:
+    return [_result(static.shape, np.int32, operands)]
+
+
+events_p = _product("events", _events_abstract)
+floats_p = _product("floats", _floats_abstract)
+dense_p = _product("dense", _dense_abstract)
+
+
+# --- derivatives ------------------------------------------------------------------
+
+
+def _floats_transpose(
+    cotangents: Sequence[Any],
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: Any,
+    *,
+    static: Static,
+) -> list[Any]:
+    """Return mask.T @ a + (mask * z).T @ b, every connection drawn once for both."""
+    matrix = Matrix(seed, origin, law)
+    back = static._replace(transpose=not static.transpose)
+    a, b = cotangents
+    batch = values.aval.shape[1]
+    given = [ct for ct in (a, b) if type(ct) is not ad.Zero]
+    if not given:
+        return [None, None, None, ad.Zero(values.aval)]
+    of_mask, of_z = floats(matrix, jnp.concatenate(given, axis=1), back)
+    total = None
+    if type(a) is not ad.Zero:
+        total = of_mask[:, :batch]
+    if type(b) is not ad.Zero:
+        total = of_z[:, -batch:] if total is None else total + of_z[:, -batch:]
+    return [None, None, None, total]
+
+
+def _floats_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], *, static: Static
+) -> tuple[list[Any], list[Any]]:
+    matrix, values = Matrix(*primals[:3]), primals[3]
+    results = floats(matrix, values, static)
+    change = tangents[3]
+    if type(change) is ad.Zero:
+        return list(results), [ad.Zero.from_primal_value(r) for r in results]
+    return list(results), list(floats(matrix, change, static))
+
+
+ad.primitive_jvps[floats_p] = _floats_jvp
+ad.primitive_transposes[floats_p] = _floats_transpose
+
+
+def _no_derivative(
+    primals: Sequence[Any], tangents: Sequence[Any], *, static: Static
+) -> tuple[list[Any], list[Any]]:
+    """Integers have no derivative; floats above them say what theirs is."""
+    del tangents
+    primitive = events_p if len(primals) > 3 else dense_p
+    results = primitive.bind(*primals, static=static)
+    return results, [ad.Zero.from_primal_value(r) for r in results]
+
+
+ad.primitive_jvps[events_p] = _no_derivative
+ad.primitive_jvps[dense_p] = _no_derivative
+
+prob_p = jex.Primitive("synjit_prob")
+prob_p.def_abstract_eval(lambda prob: prob)
+prob_p.def_impl(lambda prob: prob)
+mlir.register_lowering(prob_p, mlir.lower_fun(lambda prob: prob, multiple_results=False))
+batching.defvectorized(prob_p)
+
+
+def _prob_jvp(primals: Any, tangents: Any) -> Any:
+    raise TypeError(
+        "synjit: the product has no derivative by prob: a connection is there or not. "
+        "Differentiate by w_loc, w_scale or the vector, and pass prob through "
+        "jax.lax.stop_gradient where it comes from something differentiated."
+    )
+
+
+ad.primitive_jvps[prob_p] = _prob_jvp
+
+
+# --- batching ---------------------------------------------------------------------
+
+
+def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) -> Any:
+    """One matrix and many vectors: one product. Many matrices: one after the other."""
+    if all(axis is None for axis in axes[:3]):
+        *matrix, operand = args
+        operand = jnp.moveaxis(operand, axes[3], -1)
+        length, batch, size = operand.shape
+        results = primitive.bind(
+            *matrix, operand.reshape(length, batch * size), static=static
+        )
+        return [r.reshape(-1, batch, size) for r in results], [2] * len(results)
+
+    size = next(
+        arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None
+    )
+    batched = [
+        jnp.moveaxis(arg, axis, 0)
+        for arg, axis in zip(args, axes, strict=True)
+        if axis is not None
+    ]
+
+    def one(slices: list[jax.Array]) -> list[jax.Array]:
+        rest = iter(slices)
+        operands = [
+            arg if axis is None else next(rest)
+            for arg, axis in zip(args, axes, strict=True)
+        ]
+        return primitive.bind(*operands, static=static)
+
+    del size
+    results = jax.lax.map(one, batched)
+    return results, [0] * len(results)
+
+
+for _primitive in (events_p, floats_p, dense_p):
+    batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The draw: how W[i, j] is made from (seed, prob, i, j), and from nothing else.
+
+Column j is cut into chunks of C = 2**log2_chunk rows. For each chunk
+
+1. key words come from Threefry, keyed by the seed, counted by column and chunk;
+2. the number K of its connections is Binomial(C, prob), one word compared with
+   thresholds of the exact distribution function;
+3. a keyed bijection P on 0 .. C-1 puts connection t < K at row offset P(t), so
+   that row offset r is connected exactly when P^-1(r) < K.
+
+A connection's weight is ``w_loc + w_scale * z * 2**-16`` with the integer z
+a standard normal, a keyed hash of the row put through the inverse normal.
+
+A random K-subset at uniformly random places, with K binomial, *is* C independent
+Bernoulli draws. Everything below is arithmetic modulo 2**32, and must stay so:
+a float logarithm would draw another network on another device.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .normal import standard_normal
+from .threefry import threefry2x32
+
+DRAW_VERSION = 1
+
+ROUNDS = 8  # of the bijection
+LOG2_MEAN = 6  # a chunk is made long enough to hold 2**LOG2_MEAN connections
+MIN_LOG2_CHUNK = 8
+MAX_LOG2_CHUNK = 31
+
+# Words of a column are pairs: pair COUNTER_STRIDE * chunk + 0 holds the count word
+# (and one to spare), pair + r the multiplier and the addend of round r. The last
+# pair of all, which no chunk reaches, holds the two words that key the weights.
+COUNTER_STRIDE = 16
+WEIGHT_PAIR = 0xFFFFFFFF
+
+MAX_LIMITS = 192
+LAW_WORDS = 2 + MAX_LIMITS
+
+UInt32 = NDArray[np.uint32]
+
+
+# --- seed and prob ------------------------------------------------------------
+
+
+def seed_words(seed: int) -> tuple[int, int]:
+    """Split a seed in [-2**63, 2**64) into its low and its high word.
+
+    A negative seed counts from 2**64 down, as in two's complement.
+    """
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"seed must be in [-2**63, 2**64), got {seed}")
+    return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+
+
+class Law(NamedTuple):
+    """All that a draw needs to know of ``prob``.
+
+    The count of a chunk is ``K = base + sum(limits < count word)``.
+    """
+
+    log2_chunk: int
+    base: int
+    limits: UInt32
+
+    def encode(self) -> UInt32:
+        """Pack into LAW_WORDS words: log2_chunk, base, limits."""
+        return np.array([self.log2_chunk, self.base, *self.limits], np.uint32)
+
+    def count(self, word: ArrayLike) -> UInt32:
+        """Number of connections of the chunks with these count words."""
+        below = self.limits < np.asarray(word, np.uint32)[..., None]
+        return np.uint32(self.base) + below.sum(axis=-1, dtype=np.uint32)
+
+
+def log2_chunk(prob: float) -> int:
+    """Smallest k with 2**k * prob >= 2**LOG2_MEAN, within its bounds."""
+    if prob == 0:
+        return MAX_LOG2_CHUNK
+    _, exponent = np.frexp(np.float32(prob))  # prob in [1/2, 1) * 2**exponent
+    k = LOG2_MEAN + 1 - int(exponent)
+    return min(max(k, MIN_LOG2_CHUNK), MAX_LOG2_CHUNK)
+
+
+def thresholds(prob: float) -> list[int]:
+    """floor(2**32 * CDF(k) + 1/2) of Binomial(C, prob), for k = 0, 1, ... to 2**32.
+
+    A count word u stands for the probability (u + 1/2) / 2**32, and K is the first
+    k whose threshold exceeds u. (Without the half, the largest word would lie above
+    every CDF(k) < 1 and fill its chunk.) Computed to 120 digits, of which about 20
+    decide.
+    """
+    chunk = 2 ** log2_chunk(prob)
+    exact = Context(prec=120, Emin=-(10**6), Emax=10**6)
+    p = Decimal(float(np.float32(prob)))
+    q = exact.subtract(1, p)
+    if q == 0:
+        return [0] * chunk + [2**32]
+    odds = exact.divide(p, q)
+    mass = exact.power(q, chunk)
+    cdf = mass
+    result: list[int] = []
+    for k in range(1, chunk + 2):
+        result.append(int(exact.fma(cdf, 2**32, Decimal("0.5"))))
+        if result[-1] == 2**32:
+            break
+        mass = exact.multiply(mass, exact.multiply(odds, exact.divide(chunk + 1 - k, k)))
+        cdf = exact.add(cdf, mass)
+    return result
+
+
+def law(prob: float) -> Law:
+    """Make the law of a probability, which is first rounded to float32.
+
+    Rounding makes a prob the same number whether it was given as a Python float
+    or as an array of any precision; it moves prob by one part in 10**7 at most.
+    """
+    if not 0 <= prob <= 1:
+        raise ValueError(f"prob must be in [0, 1], got {prob}")
+    steps = thresholds(prob)
+    base = steps.count(0)
+    limits = np.full(MAX_LIMITS, 2**32 - 1, np.uint32)
+    limits[: len(steps) - base] = np.array(steps[base:], np.int64) - 1
+    return Law(log2_chunk(prob), base, limits)
+
+
+# --- the bijection ------------------------------------------------------------
+
+
+class ChunkKeys(NamedTuple):
+    """Key words of chunks; the arrays have the chunks' shape."""
+
+    count: UInt32
+    multipliers: list[UInt32]  # one for each round, odd
+    addends: list[UInt32]
+
+
+def chunk_keys(seed: tuple[int, int], column: ArrayLike, chunk: ArrayLike) -> ChunkKeys:
+    """Draw the key words of chunk ``chunk`` of column ``column`` (they broadcast)."""
+    first_pair = np.asarray(chunk, np.uint32) * np.uint32(COUNTER_STRIDE)
+    pairs = [
+        threefry2x32(seed, (column, first_pair + np.uint32(pair)))
+        for pair in range(1 + ROUNDS)
+    ]
+    return ChunkKeys(
+        count=pairs[0][0],
+        multipliers=[a | np.uint32(1) for a, _ in pairs[1:]],
+        addends=[b for _, b in pairs[1:]],
+    )
+
+
+def shift(log2_chunk: int, round_number: int) -> np.uint32:
+    """Bits that a round's xor-shift moves: half of k, and one more in odd rounds.
+
+    Equal shifts let a difference in the top bit alone walk through many rounds
+    (``benchmarks/results/`` has the measurement).
+    """
+    return np.uint32((log2_chunk + 1) // 2 + round_number % 2)
+
+
+def place(t: ArrayLike, keys: ChunkKeys, log2_chunk: int) -> UInt32:
+    """P(t): the row offset, within its chunk, of connection t."""
+    mask = np.uint32(2**log2_chunk - 1)
+    x = np.asarray(t, np.uint32)
+    for r in range(ROUNDS):
+        x = (x * keys.multipliers[r] + keys.addends[r]) & mask
+        x = x ^ (x >> shift(log2_chunk, r))
+    return x
+
+
+def place_inverse(row: ArrayLike, keys: ChunkKeys, log2_chunk: int) -> UInt32:
+    """P^-1(row): which connection would sit at this row offset of the chunk.
+
+    The xor-shift is its own inverse, since it shifts by half the bits or more.
+    """
+    mask = np.uint32(2**log2_chunk - 1)
+    x = np.asarray(row, np.uint32)
+    for r in reversed(range(ROUNDS)):
+        x = x ^ (x >> shift(log2_chunk, r))
+        x = ((x - keys.addends[r]) * inverse_mod_2_32(keys.multipliers[r])) & mask
+    return x
+
+
+def inverse_mod_2_32(a: UInt32) -> UInt32:
+    """Inverse of odd numbers by Newton's iteration.
+
+    An odd a is its own inverse modulo 8, and each step doubles the bits.
+    """
+    x = a
+    for _ in range(4):
+        x = x * (np.uint32(2) - a * x)
+    return x
+
+
+# --- the weight ---------------------------------------------------------------
+
+
+def weight(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> NDArray[np.int32]:
+    """z(i, j) in units of 2**-16, whether or not (i, j) is connected.
+
+    The mixing is the keyed form of a published 32-bit hash with three multiplications
+    (Wellons, "Prospecting for hash functions", 2018, there "triple32").
+    """
+    w0, w1 = threefry2x32(seed, (column, WEIGHT_PAIR))
+    x = np.asarray(row, np.uint32) ^ w0
+    x = x ^ (x >> np.uint32(17))
+    x = x * np.uint32(0xED5AD4BB)
+    x = x ^ (x >> np.uint32(11))
+    x = (x + w1) * np.uint32(0xAC4C1B51)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x31848BAB)
+    x = x ^ (x >> np.uint32(14))
+    return standard_normal(x)
+
+
+# --- one entry, one column ----------------------------------------------------
+
+
+def entry(
+    seed: tuple[int, int], law: Law, row: ArrayLike, column: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Ask for single entries: is (row, column) connected, and what is its z?
+
+    ``row`` and ``column`` broadcast; z is given for unconnected entries too.
+    """
+    row = np.asarray(row, np.uint32)
+    keys = chunk_keys(seed, column, row >> np.uint32(law.log2_chunk))
+    offset = row & np.uint32(2**law.log2_chunk - 1)
+    connected = place_inverse(offset, keys, law.log2_chunk) < law.count(keys.count)
+    return connected, weight(seed, row, column)
+
+
+def column_connections(
+    seed: tuple[int, int], law: Law, column: int, n_rows: int
+) -> tuple[UInt32, NDArray[np.int32]]:
+    """List the connections of one column: their rows, ascending, and their z."""
+    chunks = np.arange(-(-n_rows >> law.log2_chunk), dtype=np.uint32)[:, None]
+    keys = chunk_keys(seed, column, chunks)
+    counts = law.count(keys.count)
+    t = np.arange(counts.max(initial=0), dtype=np.uint32)
+    rows = (chunks << np.uint32(law.log2_chunk)) + place(t, keys, law.log2_chunk)
+    rows = np.sort(rows[(t < counts) & (rows < n_rows)])
+    return rows, weight(seed, rows, column)
