@@ -6,12 +6,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, primitives, reference
+from . import arguments, dispatch, primitives, reference, units
 from .conformance.cases import Product
 from .primitives import Matrix, Static
 
@@ -276,7 +275,7 @@ def _product(
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
     words = arguments.check_seed(seed)
-    value, unit = operand or (None, u.UNITLESS)
+    value, unit = operand or (None, None)
     factors = [weights.loc, weights.scale] + ([] if value is None else [value])
     result = _compute(
         weights.loc,
@@ -289,7 +288,7 @@ def _product(
         dtype=arguments.result_dtype(*factors),
         static=static._replace(log2_chunk=probability.log2_chunk),
     )
-    return u.maybe_decimal(u.Quantity(result, unit=weights.unit * unit))
+    return units.attach(result, weights.unit, unit)
 
 
 @functools.partial(jax.jit, static_argnames=("product", "dtype", "static"), inline=True)
