@@ -66,12 +66,17 @@ def dense(matrix: Matrix, static: Static) -> jax.Array:
     return _bind(dense_p, matrix, static)[0]
 
 
+def is_event(vector: jax.Array) -> jax.Array:
+    """Mark the entries above zero; neither -1 nor NaN is."""
+    return vector if vector.dtype == np.bool_ else vector > vector.dtype.type(0)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def surrogate_events(
     matrix: Matrix, vector: jax.Array, static: Static, dtype: Any
 ) -> tuple[jax.Array, jax.Array]:
     """N and Z as floats; by the vector they vary as ``floats`` of it would."""
-    n, z = events(matrix, vector > 0, static)
+    n, z = events(matrix, is_event(vector), static)
     return n.astype(dtype), z.astype(dtype)
 
 
