@@ -61,6 +61,9 @@ class JITNormal:
     other convention, ``spikes @ W`` with W of shape (pre, post), take
     ``JITNormal.pre_post``, whose events are as cheap there.
 
+    Where both the weights and a float array on the left have a unit, write
+    ``M.T @ x`` for ``x @ M``: brainunit does not hand the latter on.
+
     Parameters
     ----------
     w_loc, w_scale : float, array of one element, or Quantity
