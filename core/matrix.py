@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from . import arguments, products, units
@@ -201,7 +200,7 @@ class JITNormal:
     def __rmatmul__(self, other: Any) -> Any:
         """Multiply an array, or events, from the right."""
         if isinstance(other, Events):
-            other = Events(jnp.swapaxes(other.value, 0, -1))
+            other = Events(other.value.T)
         elif _rank(other) == 2:
             other = other.T
         result = self._multiply(other, not self._transposed)

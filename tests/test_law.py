@@ -14,7 +14,7 @@ from synjit import law
 from synjit.reference import draw
 
 ONE = 0x3F800000  # bits of float32
-BATCH = 128
+BATCH = 64
 
 
 @pytest.fixture(params=[False, True], ids=["x32", "x64"], autouse=True)
@@ -69,34 +69,26 @@ def special_bits():
     return sorted({b for b in (*powers, *near, *ends) if b <= ONE})
 
 
-def batches(bits):
-    padded = bits + [0] * (-len(bits) % BATCH)
-    return [padded[i : i + BATCH] for i in range(0, len(padded), BATCH)]
+@jax.jit
+def scanned(batches):
+    """Compile once for both: the laws of a batch, mapped, batch after batch."""
+    mapped = jax.vmap(law.traced_law)
+    return lax.scan(lambda _, probs: (None, mapped(probs)), None, batches)[1]
+
+
+def test_vmap_inside_scan():
+    bits = random_bits() + special_bits()
+    bits += [0] * (-len(bits) % BATCH)
+    words = scanned(floats(bits).reshape(-1, BATCH))
+    check(words.reshape(len(bits), -1), bits)
 
 
 jitted = jax.jit(law.traced_law)
-mapped = jax.jit(jax.vmap(law.traced_law))
-
-
-@pytest.mark.parametrize("draw_bits", [random_bits, special_bits])
-def test_vmap(draw_bits):
-    for batch in batches(draw_bits()):
-        check(mapped(floats(batch)), batch)
 
 
 def test_jit():
     bits = random_bits()[::5] + special_bits()[::5]
     check([jitted(prob) for prob in floats(bits)], bits)
-
-
-def test_scan():
-    bits = random_bits()[1::5] + special_bits()[1::5]
-
-    @jax.jit
-    def scanned(probs):
-        return lax.scan(lambda _, prob: (None, law.traced_law(prob)), None, probs)[1]
-
-    check(scanned(floats(bits)), bits)
 
 
 @pytest.mark.parametrize(
