@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reference does what its sources say, and what was frozen once."""
 
+import json
 from fractions import Fraction
 from math import comb
 from statistics import NormalDist
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synjit.reference import Matrix, draw, entry, law, normal, seed_words, threefry
+from synjit.reference import Matrix, draw, entry, golden, law, normal, seed_words, threefry
 
 PROBS = [0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0]
 
@@ -179,3 +180,13 @@ def test_seeds_are_words_of_two_s_complement():
     for bad in (2**64, -(2**63) - 1):
         with pytest.raises(ValueError, match=r"\[-2\*\*63, 2\*\*64\)"):
             seed_words(bad)
+
+
+# --- what was frozen ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["draw_version", "normal", "laws", "chunks", "matrices"])
+def test_the_draw_is_what_was_frozen(part):
+    frozen = json.loads(golden.PATH.read_text())
+    now = json.loads(json.dumps(golden.vectors()[part]))
+    assert now == frozen[part]
