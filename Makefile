@@ -33,7 +33,11 @@ check: $(VENV)/ready
 	@echo "== lint"
 	@$(BIN)/ruff check
 	@echo "== types"
-	@$(BIN)/mypy
+	@rm -rf build/types && mkdir -p build/types
+	@cp -r core build/types/synjit
+	@cp -r reference build/types/synjit/reference
+	@cp -r backends build/types/synjit/backends
+	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info

@@ -207,8 +207,7 @@ def check_operand(
         of = f"a matrix of shape {shape}"
         of = f"the transpose of {of}" if transpose else of
         raise ValueError(
-            f"{name} must have shape {axes} to be multiplied by {of}, "
-            f"got {value.shape}"
+            f"{name} must have shape {axes} to be multiplied by {of}, got {value.shape}"
         )
     return jnp.asarray(value), unit
 

@@ -44,6 +44,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
 from synjit.reference import draw
 
 LIMB_BITS = 14  # LIMBS * (2**LIMB_BITS - 1)**2 must stay below 2**32

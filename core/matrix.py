@@ -172,7 +172,7 @@ class JITNormal:
 
     def todense(self) -> Any:
         """Write the matrix out."""
-        dense = products.jitn(
+        return products.jitn(
             self.w_loc,
             self.w_scale,
             self.prob,
@@ -182,7 +182,6 @@ class JITNormal:
             corder=self._corder,
             backend=self._backend,
         )
-        return dense
 
     def __repr__(self) -> str:
         """Show what makes the matrix."""

@@ -14,7 +14,7 @@ from . import arguments, dispatch, primitives, reference, units
 from .conformance.cases import Product
 from .primitives import Matrix, Static
 
-_ORIGIN = np.zeros(2, np.uint32)
+_ORIGIN: Any = np.zeros(2, np.uint32)
 _Z_UNIT = 2.0**-reference.normal.UNIT_BITS
 
 
@@ -298,7 +298,7 @@ def _compute(
     seed: jax.Array,
     law: jax.Array,
     valid: jax.Array | None,
-    value: jax.Array | None,
+    value: Any,
     *,
     product: Product,
     dtype: np.dtype,

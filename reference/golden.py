@@ -68,18 +68,17 @@ def _law(prob: float) -> dict[str, Any]:
 def _chunk(seed: int, column: int, chunk: int) -> dict[str, Any]:
     words = seed_words(seed)
     keys = chunk_keys(words, column, chunk)
-    rows = np.arange(5)
     return {
         "seed": seed,
         "column": column,
         "chunk": chunk,
-        "count_word": int(keys.count[0]),
+        "count_word": int(keys.count_word[0]),
         "multipliers": [int(a[0]) for a in keys.multipliers],
         "addends": [int(b[0]) for b in keys.addends],
         "places_of_0_to_4": {
             str(k): place(np.arange(5), keys, k).tolist() for k in (8, 10, 17, 31)
         },
-        "weights_of_rows_0_to_4": weight(words, rows, column).tolist(),
+        "weights_of_rows_0_to_4": weight(words, np.arange(5), column).tolist(),
     }
 
 

@@ -17,7 +17,9 @@ def call(**changes):
     return synjit.binary_jitnmv(**arguments)
 
 
-@pytest.mark.parametrize("prob", [float("nan"), -0.1, 1.5, np.float32(1.0000001), np.inf])
+@pytest.mark.parametrize(
+    "prob", [float("nan"), -0.1, 1.5, np.float32(1.0000001), np.inf]
+)
 def test_prob_outside_the_unit_interval(prob):
     with pytest.raises(ValueError, match=r"prob must be .*\[0, 1\], got"):
         call(prob=prob)
@@ -71,7 +73,9 @@ def test_vector_of_a_wrong_dtype(vector):
 
 
 @pytest.mark.parametrize("name", ["w_loc", "w_scale"])
-@pytest.mark.parametrize("weight", [np.ones(3), [1.0, 2.0], 1j, "1", None, np.ones((1, 1))])
+@pytest.mark.parametrize(
+    "weight", [np.ones(3), [1.0, 2.0], 1j, "1", None, np.ones((1, 1))]
+)
 def test_weights_that_are_not_one_number(name, weight):
     with pytest.raises(TypeError, match=f"{name} must be one real number"):
         call(**{name: weight})
@@ -90,7 +94,7 @@ def test_seed_out_of_range(seed):
 
 @pytest.mark.parametrize("seed", [1.5, True, "42", np.ones(3, int), np.float32(3)])
 def test_seed_of_a_wrong_type(seed):
-    with pytest.raises(TypeError, match="seed must be .* got"):
+    with pytest.raises(TypeError, match=r"seed must be .* got"):
         call(seed=seed)
 
 
@@ -111,7 +115,7 @@ def test_a_w_scale_of_another_dimension():
 def test_a_prob_with_a_unit():
     import brainunit as u
 
-    with pytest.raises(TypeError, match="prob must be .* unit"):
+    with pytest.raises(TypeError, match=r"prob must be .* unit"):
         call(prob=0.5 * u.mV)
 
 
@@ -170,11 +174,16 @@ def test_a_size_of_zero_gives_a_size_of_zero(shape):
     assert result.shape == (shape[1],)
     assert not result.any()
     assert synjit.jitn(1.0, 0.1, 0.5, 42, shape=shape).shape == shape
-    assert synjit.jitnmm(1.0, 0.1, 0.5, np.ones((5, 0)), 42, shape=(3, 5)).shape == (3, 0)
+    assert synjit.jitnmm(1.0, 0.1, 0.5, np.ones((5, 0)), 42, shape=(3, 5)).shape == (
+        3,
+        0,
+    )
 
 
 def test_a_python_int_is_a_float():
-    np.testing.assert_array_equal(call(w_loc=1, w_scale=0), call(w_loc=1.0, w_scale=0.0))
+    np.testing.assert_array_equal(
+        call(w_loc=1, w_scale=0), call(w_loc=1.0, w_scale=0.0)
+    )
     half = call(w_loc=1, w_scale=0.5)
     np.testing.assert_array_equal(half, call(w_loc=1.0, w_scale=0.5))
     assert half.dtype == np.float32

@@ -56,9 +56,7 @@ def test_over_each_argument_and_over_all(product, over, backend):
 
 @pytest.mark.parametrize("binary", [True, False])
 @pytest.mark.parametrize("transpose", [True, False])
-@pytest.mark.parametrize(
-    ("axis", "out"), list(itertools.product([0, 1, 2], [0, 1, 2]))
-)
+@pytest.mark.parametrize(("axis", "out"), list(itertools.product([0, 1, 2], [0, 1, 2])))
 def test_any_axis_of_a_matrix_operand(binary, transpose, axis, out, backend):
     product = synjit.binary_jitnmm if binary else synjit.jitnmm
     length = SHAPE[0] if transpose else SHAPE[1]
@@ -82,7 +80,9 @@ def test_nested(backend):
     seeds = jnp.arange(4)
 
     def f(seed, x):
-        return synjit.binary_jitnmv(0.5, 0.2, 0.3, x, seed, shape=SHAPE, backend=backend)
+        return synjit.binary_jitnmv(
+            0.5, 0.2, 0.3, x, seed, shape=SHAPE, backend=backend
+        )
 
     inner = jax.vmap(jax.vmap(f, in_axes=(None, 0)), in_axes=(None, 1), out_axes=1)
     result = jax.vmap(inner, in_axes=(0, None))(seeds, jnp.swapaxes(x, 0, 1))
@@ -115,7 +115,9 @@ def test_derivatives_in_a_batch(backend):
     w_loc, w_scale, _, vector, seed = batches()
 
     def loss(w_loc, w_scale, vector, seed):
-        y = synjit.jitnmv(w_loc, w_scale, 0.3, vector, seed, shape=SHAPE, backend=backend)
+        y = synjit.jitnmv(
+            w_loc, w_scale, 0.3, vector, seed, shape=SHAPE, backend=backend
+        )
         return jnp.sum(jnp.sin(y))
 
     for transform in (jax.grad, jax.jacfwd, jax.jacrev):

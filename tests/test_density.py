@@ -16,7 +16,9 @@ def dense(prob, seed=5):
     law = reference.law(prob)
     words = np.array(reference.seed_words(seed), np.uint32)
     matrix = Matrix(words, np.zeros(2, np.uint32), law.encode())
-    return np.asarray(primitives.dense(matrix, Static(SHAPE, log2_chunk=law.log2_chunk)))
+    return np.asarray(
+        primitives.dense(matrix, Static(SHAPE, log2_chunk=law.log2_chunk))
+    )
 
 
 @pytest.mark.parametrize("prob", PROBS)

@@ -65,7 +65,11 @@ def pair(request, backend):
     def formula(loc, scale, x):
         return dense(loc, scale, transpose) @ (surrogate(x) if binary else x)
 
-    return ours, formula, (jnp.float64(LOC), jnp.float64(SCALE), operand(transpose, columns))
+    return (
+        ours,
+        formula,
+        (jnp.float64(LOC), jnp.float64(SCALE), operand(transpose, columns)),
+    )
 
 
 @pytest.fixture(params=[False, True], ids=["W", "W.T"])
@@ -74,7 +78,13 @@ def dense_pair(request, backend):
 
     def ours(loc, scale):
         return synjit.jitn(
-            loc, scale, PROB, SEED, shape=SHAPE, transpose=request.param, backend=backend
+            loc,
+            scale,
+            PROB,
+            SEED,
+            shape=SHAPE,
+            transpose=request.param,
+            backend=backend,
         )
 
     def formula(loc, scale):
@@ -93,7 +103,9 @@ def any_pair(request):
 
 def same(ours, formula):
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12), ours, formula
+        functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12),
+        ours,
+        formula,
     )
 
 
@@ -105,6 +117,7 @@ def all_derivatives(ours, formula, arguments):
     tangents = jax.tree.map(lambda a: jnp.cos(a) + 0.5, arguments)
     same(jax.jvp(ours, arguments, tangents), jax.jvp(formula, arguments, tangents))
     for i in numbers:  # one argument at a time: the others' tangents are symbolic zeros
+
         def of_one(f, i=i):
             return lambda a: f(*arguments[:i], a, *arguments[i + 1 :])
 
@@ -125,7 +138,8 @@ def all_derivatives(ours, formula, arguments):
     )
     for transform in (jax.jacfwd, jax.jacrev):
         same(
-            transform(ours, numbers)(*arguments), transform(formula, numbers)(*arguments)
+            transform(ours, numbers)(*arguments),
+            transform(formula, numbers)(*arguments),
         )
     same(
         jax.hessian(loss(ours), numbers)(*arguments),
@@ -197,7 +211,9 @@ def test_the_adjoint_identity(backend):
     rng = np.random.default_rng(0)
     v, u = jnp.asarray(rng.normal(size=700)), jnp.asarray(rng.normal(size=500))
     matrix = synjit.JITNormal(LOC, SCALE, 0.1, SEED, shape=shape, backend=backend)
-    assert float((matrix @ v) @ u) == pytest.approx(float(v @ (matrix.T @ u)), rel=1e-12)
+    assert float((matrix @ v) @ u) == pytest.approx(
+        float(v @ (matrix.T @ u)), rel=1e-12
+    )
 
 
 def test_the_gradient_by_w_loc_counts_events_not_values(backend):
@@ -232,7 +248,9 @@ def test_a_vector_of_booleans_or_integers_has_no_derivative(backend):
 def test_by_prob_there_is_a_clear_error(wrap, backend):
     def f(prob):
         x = jnp.ones(SHAPE[1])
-        return synjit.jitnmv(LOC, SCALE, prob, x, SEED, shape=SHAPE, backend=backend).sum()
+        return synjit.jitnmv(
+            LOC, SCALE, prob, x, SEED, shape=SHAPE, backend=backend
+        ).sum()
 
     for transform in (jax.grad, jax.jacfwd, jax.hessian):
         with pytest.raises(TypeError, match="no derivative by prob"):
@@ -243,7 +261,9 @@ def test_a_traced_prob_does_not_hinder_the_other_derivatives(backend):
     @jax.jit
     def f(loc, prob):
         x = jnp.ones(SHAPE[1])
-        return synjit.jitnmv(loc, SCALE, prob, x, SEED, shape=SHAPE, backend=backend).sum()
+        return synjit.jitnmv(
+            loc, SCALE, prob, x, SEED, shape=SHAPE, backend=backend
+        ).sum()
 
     assert jax.grad(f)(LOC, PROB) == pytest.approx(parts()[0].sum(), rel=1e-12)
 
@@ -251,7 +271,9 @@ def test_a_traced_prob_does_not_hinder_the_other_derivatives(backend):
 def test_by_seed_there_is_a_clear_error(backend):
     def f(seed):
         x = jnp.ones(SHAPE[1])
-        return synjit.jitnmv(LOC, SCALE, PROB, x, seed, shape=SHAPE, backend=backend).sum()
+        return synjit.jitnmv(
+            LOC, SCALE, PROB, x, seed, shape=SHAPE, backend=backend
+        ).sum()
 
     with pytest.raises(TypeError, match="grad requires real"):
         jax.grad(f)(jnp.int32(3))

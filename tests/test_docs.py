@@ -24,7 +24,5 @@ def test_public_names(name):
     assert inspect.getdoc(thing), f"synjit.{name} has no docstring"
     if inspect.isfunction(thing):
         hints = inspect.signature(thing)
-        untyped = [
-            p.name for p in hints.parameters.values() if p.annotation is p.empty
-        ]
+        untyped = [p.name for p in hints.parameters.values() if p.annotation is p.empty]
         assert not untyped, f"synjit.{name} does not type {untyped}"

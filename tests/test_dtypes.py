@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Result dtypes are those that JAX promotes to, and results are right to their rounding."""
+"""Result dtypes are what JAX promotes to; results are right to their rounding."""
 
 from pathlib import Path
 
@@ -72,8 +72,8 @@ def test_the_documented_table_is_what_these_tests_say():
     for weight in WEIGHTS:
         cells = [str(promoted(weight, vector)) for vector in VECTORS]
         rows.append(f"| **{weight}** | " + " | ".join(cells) + " |")
-    assert "\n".join(rows) in TABLE.read_text(), "docs/dtypes.md should hold:\n" + "\n".join(
-        rows
+    assert "\n".join(rows) in TABLE.read_text(), (
+        "docs/dtypes.md should hold:\n" + "\n".join(rows)
     )
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+
 from synjit import law
 from synjit.reference import draw
 

@@ -38,7 +38,9 @@ def make_events(length, pattern, batch=1):
     rng = np.random.default_rng(length)
     return {
         "none": np.zeros((length, batch), bool),
-        "one": np.broadcast_to(np.arange(length)[:, None] == length // 2, (length, batch)),
+        "one": np.broadcast_to(
+            np.arange(length)[:, None] == length // 2, (length, batch)
+        ),
         "random": rng.random((length, batch)) < 0.3,
         "all": np.ones((length, batch), bool),
     }[pattern]
@@ -69,7 +71,9 @@ def test_counts_and_sums_are_the_reference_s(prob, shape, backend):
             alone = sums(
                 prob, shape, columns[:, i : i + 1], transpose=transpose, backend=backend
             )
-            np.testing.assert_array_equal(np.array(alone)[..., 0], np.array(expected)[..., i])
+            np.testing.assert_array_equal(
+                np.array(alone)[..., 0], np.array(expected)[..., i]
+            )
 
 
 @pytest.mark.parametrize("prob", [0.01, 0.77])
@@ -89,7 +93,9 @@ def test_corder_changes_nothing(prob, backend):
     for transpose in (False, True):
         events = make_events(shape[0] if transpose else shape[1], "random", 3)
         rows_first, columns_first = (
-            sums(prob, shape, events, transpose=transpose, corder=corder, backend=backend)
+            sums(
+                prob, shape, events, transpose=transpose, corder=corder, backend=backend
+            )
             for corder in (True, False)
         )
         np.testing.assert_array_equal(rows_first, columns_first)

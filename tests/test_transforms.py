@@ -28,7 +28,9 @@ def test_jit_is_the_same_to_the_last_bit(backend):
 def test_traced_seed_and_prob_are_the_same_as_concrete(backend):
     f = jax.jit(lambda seed, prob: spikes(X, seed, prob, backend=backend))
     for seed, prob in ((1, 0.1), (2, 0.77), (3, 0.001), (4, 0.5), (5, 1.0), (6, 0.0)):
-        np.testing.assert_array_equal(f(seed, prob), spikes(X, seed, prob, backend=backend))
+        np.testing.assert_array_equal(
+            f(seed, prob), spikes(X, seed, prob, backend=backend)
+        )
     assert f._cache_size() == 1
 
 
@@ -82,7 +84,9 @@ def test_checkpoint_and_remat(backend):
     plain = jax.grad(loss, (0, 1))(0.5, x)
     for policy in (None, jax.checkpoint_policies.everything_saveable):
         again = jax.grad(jax.checkpoint(loss, policy=policy), (0, 1))(0.5, x)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), again, plain)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), again, plain
+        )
 
 
 def test_donated_buffers(backend):
@@ -99,9 +103,7 @@ def test_donated_buffers(backend):
 def test_debug_nans(backend):
     with jax.debug_nans(True):
         spikes(X, backend=backend)
-        jax.grad(
-            lambda w: spikes(X, w_loc=w, backend=backend).sum()
-        )(0.5)
+        jax.grad(lambda w: spikes(X, w_loc=w, backend=backend).sum())(0.5)
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -119,27 +121,30 @@ def test_shard_map_of_a_replicated_matrix(transpose, backend):
     for product in (synjit.binary_jitnmm, synjit.jitnmm):
         whole = functools.partial(f, product=product)
         sharded = jax.shard_map(
-            whole, mesh=mesh, in_specs=(P(), P(None, "batch")), out_specs=P(None, "batch")
+            whole,
+            mesh=mesh,
+            in_specs=(P(), P(None, "batch")),
+            out_specs=P(None, "batch"),
         )
         w = jnp.float32(0.5)
         np.testing.assert_array_equal(jax.jit(sharded)(w, b), whole(w, b))
 
-        def loss(f):
-            return lambda w, b: jnp.sum(jnp.sin(f(w, b)))
+        def loss(function):
+            return lambda *given: jnp.sum(jnp.sin(function(*given)))
 
         ours = jax.jit(jax.grad(loss(sharded), (0, 1)))(w, b)
         plain = jax.grad(loss(whole), (0, 1))(w, b)
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, plain
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+            ours,
+            plain,
         )
 
 
 def test_devices_draw_one_matrix(backend):
     """Copies on several devices are copies: not other halves, nor other matrices."""
     x = jnp.asarray(X)
-    results = [
-        jax.device_put(x, device) for device in jax.devices()
-    ]
+    results = [jax.device_put(x, device) for device in jax.devices()]
     f = jax.jit(functools.partial(spikes, backend=backend))
     for copy in results:
         np.testing.assert_array_equal(f(copy), spikes(X, backend=backend))
@@ -156,7 +161,9 @@ def test_export_to_all_platforms_in_one_artifact():
         f, platforms=("cpu", "cuda", "tpu"), disabled_checks=checks
     )(x, jnp.int32(SEED))
     back = jax.export.deserialize(exported.serialize())
-    np.testing.assert_array_equal(back.call(x, jnp.int32(SEED)), spikes(X, backend=None))
+    np.testing.assert_array_equal(
+        back.call(x, jnp.int32(SEED)), spikes(X, backend=None)
+    )
 
 
 def test_threads_of_python(backend):

@@ -33,9 +33,7 @@ def test_weight_unit_times_vector_unit(name, backend):
 def test_matrices_and_dense(backend):
     b = jnp.asarray(np.stack([X, 2 * X], 1)) * u.mV
     mm = product("jitnmm", 1.0 * u.nS, 0.1 * u.nS, b, backend)
-    dense = synjit.jitn(
-        1.0 * u.nS, 0.1 * u.nS, 0.5, SEED, shape=SHAPE, backend=backend
-    )
+    dense = synjit.jitn(1.0 * u.nS, 0.1 * u.nS, 0.5, SEED, shape=SHAPE, backend=backend)
     assert dense.dim == u.nS.dim
     np.testing.assert_allclose(
         mm.to_decimal(u.pA), (dense @ b).to_decimal(u.pA), rtol=1e-5
@@ -44,7 +42,9 @@ def test_matrices_and_dense(backend):
     np.testing.assert_array_equal((m @ b).to_decimal(u.pA), mm.to_decimal(u.pA))
     # brainunit does not hand `quantity @ M` on to an M with a unit; events it does.
     plain = synjit.JITNormal(1.0, 0.1, 0.5, SEED, shape=SHAPE)
-    np.testing.assert_array_equal((b.T @ plain.T).to_decimal(u.mV), mm.to_decimal(u.pA).T)
+    np.testing.assert_array_equal(
+        (b.T @ plain.T).to_decimal(u.mV), mm.to_decimal(u.pA).T
+    )
     events = synjit.Events(b.T) @ m.T
     np.testing.assert_array_equal(
         events.to_decimal(u.pA), (m @ synjit.Events(b)).to_decimal(u.pA).T

@@ -105,7 +105,7 @@ def make_keys(seed, law, columns, chunks, keys):
 
 @njit(forceinline=True)
 def weight(row, w0, w1, table):
-    """z of a row under its column's two words."""
+    """Z of a row under its column's two words."""
     x = u32(row ^ w0)
     x = u32(x ^ (x >> u32(17)))
     x = u32(x * u32(0xED5AD4BB))

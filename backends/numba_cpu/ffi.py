@@ -48,7 +48,7 @@ def _header_version() -> int:
     header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
     text = header.read_text()
     major, minor = (
-        int(re.search(rf"#define XLA_FFI_API_{part} (\d+)", text)[1])
+        int(re.findall(rf"#define XLA_FFI_API_{part} (\d+)", text)[0])
         for part in ("MAJOR", "MINOR")
     )
     return major | (minor << 32)
@@ -137,9 +137,7 @@ def events(frame):
     flags = _array(operand, np.uint8, n * batch)
     sums = _array(out, np.int64, m * batch)
     tile = _attribute(frame, 0)
-    kernels.events(
-        seed, origin, law, flags, batch, sums, m, n, tile, _workspace(frame)
-    )
+    kernels.events(seed, origin, law, flags, batch, sums, m, n, tile, _workspace(frame))
     return 0
 
 

@@ -94,9 +94,8 @@ def _window_connections(
 
 
 @njit(forceinline=True)
-def _number_rows(top, bottom, log2_chunk, row_numbers):
+def _number_rows(top, bottom, row_numbers):
     """Write top, top + 1, ... where _window_connections may read them."""
-    first, n_chunks = _chunk_range(top, bottom, log2_chunk)
     # Only the first and the last chunk can be partial, and only a short part is
     # ever probed: shorter than any count.
     rows = bottom - top
@@ -160,7 +159,7 @@ def events(seed, origin, law, flags, batch, sums, m, n, tile, workspace):
     n_active = _active(flags, batch, n, active)
     if n_active == 0 or m == 0:
         return
-    _number_rows(top, bottom, k, row_numbers)
+    _number_rows(top, bottom, row_numbers)
     first_chunk, n_chunks = _chunk_range(top, bottom, k)
     tile_chunks = n_chunks
     if tile > 0:
@@ -307,7 +306,7 @@ def floats(seed, origin, law, values, batch, sums, m, n, tile, workspace):
         n_active += np.int64(anything)
     if n_active == 0 or m == 0:
         return
-    _number_rows(top, bottom, k, row_numbers)
+    _number_rows(top, bottom, row_numbers)
     first_chunk, n_chunks = _chunk_range(top, bottom, k)
     tile_chunks = n_chunks
     if tile > 0:
@@ -344,7 +343,7 @@ def floats_transposed(seed, origin, law, values, batch, sums, m, n, workspace):
     if m == 0 or n == 0:
         return
     row_numbers = workspace[: m + LANES]
-    _number_rows(top, bottom, k, row_numbers)
+    _number_rows(top, bottom, row_numbers)
     first_chunk, n_chunks = _chunk_range(top, bottom, k)
     for q in range(n_chunks):
         for first in range(0, n, LANES):
@@ -390,7 +389,7 @@ def _gather_floats(rows, z, found, top, values, batch, sums, into):
 
 @njit(nogil=True)
 def dense(seed, origin, law, entries, m, n, workspace):
-    """z of every entry, or ABSENT; ``entries`` is an int32 array (m * n,).
+    """Z of every entry, or ABSENT; ``entries`` is an int32 array (m * n,).
 
     LANES neighbouring columns go down the rows together, so that a cache line is
     filled before it is left.
@@ -401,7 +400,7 @@ def dense(seed, origin, law, entries, m, n, workspace):
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     if m == 0 or n == 0:
         return
-    _number_rows(top, bottom, k, workspace)
+    _number_rows(top, bottom, workspace)
     first_chunk, n_chunks = _chunk_range(top, bottom, k)
     for q in range(n_chunks):
         for first in range(0, n, LANES):
