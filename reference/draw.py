@@ -32,7 +32,7 @@ DRAW_VERSION = 1
 
 ROUNDS = 8  # of the bijection
 LOG2_MEAN = 6  # a chunk is made long enough to hold 2**LOG2_MEAN connections
-MIN_LOG2_CHUNK = 8
+MIN_LOG2_CHUNK = 10
 MAX_LOG2_CHUNK = 31
 
 # Words of a column are pairs: pair COUNTER_STRIDE * chunk + 0 holds the count word
@@ -41,7 +41,7 @@ MAX_LOG2_CHUNK = 31
 COUNTER_STRIDE = 16
 WEIGHT_PAIR = 0xFFFFFFFF
 
-MAX_LIMITS = 192
+MAX_LIMITS = 224
 LAW_WORDS = 2 + MAX_LIMITS
 
 UInt32 = NDArray[np.uint32]

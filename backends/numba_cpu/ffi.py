@@ -18,8 +18,8 @@ import numba
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-import synjit.reference
 from synjit.cache import cache_folder
+from synjit.reference import draw, normal, products, threefry
 from synjit.reference.draw import LAW_WORDS
 
 from . import kernels
@@ -260,18 +260,30 @@ def _compile(handler):
     whose source, in another file, has changed.
     """
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder() / "numba" / _source_digest())
+    numba.config.CACHE_DIR = str(cache_folder() / "numba" / _DIGEST)
     try:
         return cfunc(types.int64(types.int64), cache=True)(handler)
     finally:
         numba.config.CACHE_DIR = before
 
 
-def _source_digest() -> str:
+def _digest() -> str:
+    """Digest of all that decides what the compiled code does.
+
+    Taken when this module is imported, from the sources beside it and from the
+    constants of the reference as this process has them: a file that is edited later
+    must not lend its name to code compiled from what it was.
+    """
     digest = hashlib.sha256(str(_VERSION).encode())
-    folders = (Path(__file__).parent, Path(synjit.reference.__file__).parent)
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.suffix in {".py", ".txt"}:
-                digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for module in (draw, normal, threefry, products):
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, (int, tuple)):
+                digest.update(f"{name}={value}".encode())
+            elif isinstance(value, np.ndarray):
+                digest.update(value.tobytes())
     return digest.hexdigest()[:16]
+
+
+_DIGEST = _digest()
