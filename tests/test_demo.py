@@ -153,12 +153,12 @@ def test_no_neuron_spikes_while_refractory(activity):
 
 
 def test_a_transient_is_cut_off(activity):
-    later = simulate(scale=0.02, duration=40 * u.ms, transient=60 * u.ms, seed=1)
+    later = simulate(scale=0.02, duration=50 * u.ms, transient=50 * u.ms, seed=1)
     assert later.counts.sum() > 100
-    assert np.array_equal(later.counts, activity.counts[60:])
+    assert np.array_equal(later.counts, activity.counts[50:])
     times = np.concatenate(activity.sample_times)
-    late = times[times > 60 + 1e-9]
-    assert np.allclose(np.concatenate(later.sample_times), late - 60)
+    late = times[times > 50 + 1e-9]
+    assert np.allclose(np.concatenate(later.sample_times), late - 50)
 
 
 def test_rates_at_a_tenth_are_near_the_published():
