@@ -11,18 +11,16 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from . import conformance
 from .conformance import certificate
-from .conformance.cases import Case, Product
+from .conformance.cases import Case, Product, quick_cases
 from .conformance.runner import Runner, operands_of, problem_of
-from .conformance.suite import kind_of
+from .conformance.suite import Report, in_thread, kind_of, run
 from .hookspecs import Problem
 from .registry import Registered
 
@@ -128,17 +126,20 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
         return pending.verdict
 
 
-def known(registered: Registered, asked: Asked) -> Verdict | None:
-    """Return the verdict if there is one, in this process or as a certificate."""
+def standing(registered: Registered, platform: str, product: Product) -> str:
+    """Say in a word how a backend stands, and run nothing for it."""
+    dtype = "float32" if product == "floats" else "int32"
+    asked = Asked(platform, product, dtype, bool(jax.config.jax_enable_x64))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
-        return pending.verdict
+        return pending.verdict.grade
     try:
-        device = jax.local_devices(backend=asked.platform)[0]
+        device = jax.local_devices(backend=platform)[0]
     except RuntimeError:
-        return None
+        return "no device"
     subject = certificate.subject(registered, device, asked._asdict())
-    return subject and _certified(registered, subject)
+    found = subject and _certified(registered, subject)
+    return found.grade if found else "not tried"
 
 
 def _judge(registered: Registered, asked: Asked) -> Verdict:
@@ -173,30 +174,30 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
     cases, platform = _cases(asked), asked.platform
     runner = Runner(registered, platform)
 
-    def work() -> conformance.Report:
+    def work() -> Report:
         with jax.enable_x64(asked.x64):
-            return conformance.run(
+            return run(
                 registered, platform, cases, stop=True, runner=runner
             )
 
     try:
-        report = _in_thread(work)
+        report = in_thread(work, _limit())
     except TimeoutError as late:
         return Verdict(
             "failed", f"it hangs: no end within {late} seconds, at {runner.doing}"
         )
     if report.failures:
         failure = report.failures[0]
-        snippet = failure.snippet(registered.backend.name, platform)
+        snippet = failure.check.snippet(registered.backend.name, platform)
         indented = "".join(f"      {line}\n" for line in snippet.splitlines() if line)
         return Verdict(
             "failed",
             f"it failed conformance, check {len(report.results)} of "
-            f"{report.required}, {failure.case}: {failure.reason}\n"
+            f"{report.required}, {failure.check}: {failure.reason}\n"
             f"    To see it again:\n{indented.rstrip()}",
         )
     if not report.passed:
-        refusal = report.refusals[0].reason if report.refusals else "no reason given"
+        refusal = report.by_status("refused")[0].reason
         return Verdict("failed", f"it refused every conformance case: {refusal}")
     return Verdict(_grade(registered), "", frozenset(report.kinds), "quick part")
 
@@ -218,7 +219,7 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
         return "it refused every conformance case"
 
     try:
-        reason = _in_thread(work)
+        reason = in_thread(work, _limit())
     except TimeoutError as late:
         reason = f"it hangs: not lowered for {platform} within {late} seconds"
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
@@ -232,32 +233,8 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
 
 def _cases(asked: Asked) -> list[Case]:
     dtype = asked.dtype if asked.product == "floats" else "float32"
-    return conformance.quick_cases(asked.product, dtype)
+    return quick_cases(asked.product, dtype)
 
 
-def _in_thread(work: Callable[[], Any]) -> Any:
-    """Run in a thread of its own: we may be in the midst of lowering something else.
-
-    Raises
-    ------
-    TimeoutError
-        With the limit, in seconds. The thread is left to itself, as a daemon.
-    """
-    limit = float(os.environ.get("SYNJIT_GATE_SECONDS", SECONDS))
-    outcome: list[Any] = []
-
-    def target() -> None:
-        try:
-            outcome.append((work(), None))
-        except BaseException as error:  # noqa: BLE001, raised again below
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=target, name="synjit-gate", daemon=True)
-    thread.start()
-    thread.join(limit)
-    if not outcome:
-        raise TimeoutError(f"{limit:g}")
-    result, error = outcome[0]
-    if error is not None:
-        raise error
-    return result
+def _limit() -> float:
+    return float(os.environ.get("SYNJIT_GATE_SECONDS", SECONDS))

@@ -1,69 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hold a backend to the reference, case by case."""
+"""Hold a backend to the reference, check by check."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
+
+import jax
 
 from .cases import Case
+from .checks import FULL_COUNT, Check, checks_of, full_checks
 from .runner import Refused, Runner
+from .transforms import run_transform
 
-Status = Literal["passed", "failed", "refused"]
+Status = Literal["passed", "failed", "refused", "known gap"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of one check."""
 
-    case: Case
-    what: Literal["case", "calls"]
+    check: Check
     status: Status
     reason: str = ""
     seconds: float = 0.0
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A case that went wrong, and how."""
-
-    case: Case
-    reason: str
-
-    def snippet(self, backend: str, platform: str) -> str:
-        """Give a program that shows the failure."""
-        return (
-            "from synjit.conformance import Case, check\n\n"
-            f"case = {self.case!r}\n"
-            f"print(check({backend!r}, case, platform={platform!r}))\n"
-        )
+    @property
+    def case(self) -> Case | None:
+        """The case that was checked."""
+        return self.check.case
 
 
 @dataclass
 class Report:
-    """What was to be checked, what was, and what failed."""
+    """What was to be checked, what was, and what came of it.
+
+    Attributes
+    ----------
+    backend, platform : str
+    required : int
+        Number of checks that there must be.
+    results : list of Result
+    faults : list of str
+        What is wrong beside the checks: gaps that are none any more.
+    """
 
     backend: str
     platform: str
     required: int = 0
     results: list[Result] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def by_status(self, status: Status) -> list[Result]:
+        """Return the results of a status."""
+        return [r for r in self.results if r.status == status]
 
     @property
     def checks(self) -> int:
         """Number of checks that ran, to whatever end."""
-        return sum(r.status != "refused" for r in self.results)
+        return len(self.by_status("passed")) + len(self.by_status("failed"))
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[Result]:
         """Checks that failed."""
-        return [Failure(r.case, r.reason) for r in self.results if r.status == "failed"]
-
-    @property
-    def refusals(self) -> list[Result]:
-        """Checks that did not run, because the backend does not take the problem."""
-        return [r for r in self.results if r.status == "refused"]
+        return self.by_status("failed")
 
     @property
     def passed(self) -> bool:
@@ -72,12 +77,17 @@ class Report:
         return complete and self.checks > 0 and not self.failures
 
     @property
+    def conforms(self) -> bool:
+        """Whether, besides, every refusal was declared."""
+        return self.passed and not self.by_status("refused") and not self.faults
+
+    @property
     def kinds(self) -> set[tuple[bool, bool]]:
         """Kinds of problem, (transpose, batched), of which at least one case ran."""
         return {
             kind_of(r.case.transpose, r.case.batch)
-            for r in self.results
-            if r.status == "passed"
+            for r in self.by_status("passed")
+            if r.case is not None
         }
 
 
@@ -94,7 +104,7 @@ def run(
     stop: bool = False,
     runner: Runner | None = None,
 ) -> Report:
-    """Run the cases on a backend, on this process's first device of a platform.
+    """Run cases on a backend, on this process's first device of a platform.
 
     Parameters
     ----------
@@ -111,24 +121,134 @@ def run(
     Report
     """
     runner = runner or Runner(registered, platform)
-    small = [c for c in cases if c.shape[0] * c.shape[1] < 100 and c.pattern == "all"]
-    plan = [("case", case) for case in cases] + [("calls", case) for case in small]
-    report = Report(registered.backend.name, platform, len(plan))
-    for what, case in plan:
-        result = run_one(runner, case, what)
+    checks = checks_of(cases)
+    report = Report(registered.backend.name, platform, len(checks))
+    for check in checks:
+        result = run_check(runner, check)
         report.results.append(result)
         if stop and result.status == "failed":
             break
     return report
 
 
-def run_one(runner: Runner, case: Case, what: Any = "case") -> Result:
+def run_full(
+    registered: Any,
+    platform: str,
+    *,
+    limit: float = 300.0,
+    only: str = "*",
+    progress: Callable[[Result], None] = lambda _: None,
+) -> Report:
+    """Run the full suite.
+
+    Parameters
+    ----------
+    registered : registry.Registered
+    platform : str
+    limit : float
+        Seconds that one check may take; one that takes longer ends the suite.
+    only : str
+        Pattern of the checks to run. What it leaves out is missing from the report,
+        which then does not pass.
+    progress : callable
+        Called with each result.
+
+    Returns
+    -------
+    Report
+    """
+    runner = Runner(registered, platform)
+    report = Report(registered.backend.name, platform, FULL_COUNT)
+    gaps = registered.backend.known_gaps
+    for check in full_checks():
+        if not fnmatchcase(str(check), only):
+            continue
+
+        def work(check: Check = check) -> Result:
+            with jax.enable_x64(check.x64):
+                return declared(run_check(runner, check), gaps)
+
+        try:
+            result = in_thread(work, limit)
+        except TimeoutError:
+            reason = f"it hangs: no end within {limit:g} seconds"
+            result = Result(check, "failed", reason, limit)
+        report.results.append(result)
+        progress(result)
+        if result.seconds >= limit:
+            break
+    report.faults = stale_gaps(report.results, gaps) if only == "*" else []
+    return report
+
+
+def run_check(runner: Runner, check: Check) -> Result:
     """Run one check."""
     start = time.perf_counter()
-    check = runner.check if what == "case" else runner.check_calls
+    status: Status
     try:
-        reason = check(case)
-        status: Status = "failed" if reason else "passed"
+        if check.case is None:
+            name = runner.registered.backend.name
+            reason = run_transform(check.transform, name, runner.platform)
+        elif check.what == "calls":
+            reason = runner.check_calls(check.case)
+        else:
+            reason = runner.check(check.case)
+        status = "failed" if reason else "passed"
     except Refused as refusal:
         reason, status = str(refusal), "refused"
-    return Result(case, what, status, reason, time.perf_counter() - start)
+    return Result(check, status, reason, time.perf_counter() - start)
+
+
+# --- known gaps -------------------------------------------------------------------
+
+
+def declared(result: Result, gaps: Sequence[tuple[str, str]]) -> Result:
+    """Mark a refusal that the backend declared."""
+    if result.status != "refused":
+        return result
+    for pattern, reason in gaps:
+        if fnmatchcase(str(result.check), pattern):
+            return Result(result.check, "known gap", reason, result.seconds)
+    return result
+
+
+def stale_gaps(
+    results: Sequence[Result], gaps: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Name the declared gaps that nothing fell into: they are to be taken away."""
+    fell = [str(r.check) for r in results if r.status == "known gap"]
+    return [
+        f"the known gap {pattern!r} ({reason}) is none: no check was refused there"
+        for pattern, reason in gaps
+        if not any(fnmatchcase(name, pattern) for name in fell)
+    ]
+
+
+# --- a time limit -----------------------------------------------------------------
+
+
+def in_thread(work: Callable[[], T], limit: float) -> T:
+    """Run in a thread of its own, and not for ever.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer than ``limit`` seconds; the thread is left to itself.
+    """
+    outcome: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001, raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="synjit-conformance", daemon=True)
+    thread.start()
+    thread.join(limit)
+    if errors:
+        raise errors[0]
+    if not outcome:
+        raise TimeoutError(f"{limit:g}")
+    return outcome[0]
