@@ -110,6 +110,9 @@ class Runner:
         kept = {name: array.copy() for name, array in operands.items()}
         on_device = jax.device_put(self._traced(case, operands), self.device)
         got = self._call(program, want, on_device)
+        for name, array in on_device.items():
+            if np.asarray(array).tobytes() != kept[name].tobytes():
+                return f"it wrote into its input {name!r}"
         reason = difference(case, want, got)
         if reason:
             return reason
@@ -117,9 +120,6 @@ class Runner:
         for name, first, second in zip(want.names, got, again, strict=True):
             if first.tobytes() != second.tobytes():
                 return f"called twice, it gave two different {name}: not deterministic"
-        for name, array in on_device.items():
-            if np.asarray(array).tobytes() != kept[name].tobytes():
-                return f"it wrote into its input {name!r}"
         return ""
 
     def _check_calls(self, case: Case, want: Expected) -> str:
@@ -239,6 +239,6 @@ def _check_form(want: Expected, shapes: list[Any]) -> str:
 
 def _describe(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if len(text) > 600:
-        text = text[:600] + " ..."
+    if len(text) > 800:  # of a traceback, the end says most
+        text = f"{text[:200]} ... {text[-600:]}"
     return f"{type(error).__name__}: {text}"
