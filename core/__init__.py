@@ -3,7 +3,7 @@
 
 from . import hookspecs, reference
 from .arguments import last_seed, new_seed
-from .dispatch import BackendError
+from .dispatch import BackendError, default_backend, explain
 from .hookspecs import Backend, Problem, hookimpl
 from .matrix import Events, JITNormal
 from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
@@ -16,6 +16,8 @@ __all__ = [
     "Problem",
     "binary_jitnmm",
     "binary_jitnmv",
+    "default_backend",
+    "explain",
     "hookimpl",
     "hookspecs",
     "jitn",

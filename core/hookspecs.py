@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import jax
 
 PROJECT = "synjit"
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -60,6 +61,9 @@ class Backend:
     interpreted : bool
         Whether what runs on this platform is an interpreter of the kernels and not
         the kernels: a lesser grade, never chosen by default.
+    known_gaps : tuple of (str, str)
+        Declared refusals, for the full suite: a pattern of case names, with ``*`` and
+        ``?``, and the reason. A gap excuses refusing, never a wrong result.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Backend:
     priority: int = 0
     requires: tuple[str, ...] = ()
     interpreted: bool = False
+    known_gaps: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
 from . import dispatch
-from .hookspecs import Problem
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+from .hookspecs import PLATFORMS, Problem
 
 
 class Static(NamedTuple):

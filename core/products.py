@@ -271,7 +271,7 @@ def _product(
     static: Static,
 ) -> Any:
     """Check what is left to check, compute, and put the unit back."""
-    dispatch.check_name(static.backend)
+    static = static._replace(backend=dispatch.resolve(static.backend))
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
     words = arguments.check_seed(seed)
