@@ -45,7 +45,7 @@ def test_the_full_network_has_the_published_size():
     assert sum(network.sizes) == 77_169
     assert network.expected_synapses == pytest.approx(298.88e6, rel=1e-4)
     outgoing = [network.outdegree(p) * n for p, n in enumerate(network.sizes)]
-    assert sum(outgoing) == pytest.approx(network.expected_synapses)
+    assert sum(outgoing) == pytest.approx(network.expected_connections)
 
 
 def test_the_full_network_has_no_compensation():
@@ -58,23 +58,44 @@ def test_background_current():
     assert build(0.02).background[0].to_decimal(u.pA) == pytest.approx(561.92)
 
 
-def test_prob_keeps_the_published_indegree():
+def test_a_connection_has_the_moments_of_its_synapses():
+    """Against a drawn Poisson number of synapses with normal weights."""
+    par = build(0.02).parameters
+    rng = np.random.default_rng(0)
+    for target, source in ((0, 0), (0, 2), (4, 5), (7, 7)):
+        prob, mean, sd = par.connection(target, source)
+        number = rng.poisson(par.contacts(target, source), 10**6)
+        one = par.mean_weight(target, source).to_decimal(u.pA)
+        total = one * number + 0.1 * one * np.sqrt(number) * rng.normal(
+            size=number.size
+        )
+        assert prob == pytest.approx((number > 0).mean(), rel=0.02)
+        assert mean.to_decimal(u.pA) == pytest.approx(
+            total[number > 0].mean(), rel=0.01
+        )
+        assert sd.to_decimal(u.pA) == pytest.approx(total[number > 0].std(), rel=0.02)
+
+
+def test_synapses_are_as_many_as_published():
     network = build(1.0)
     block = network.blocks[0]
     pairs = block.shape[0] * block.shape[1]
     synapses = np.log1p(-0.1009) / np.log1p(-1 / pairs)
-    assert block.prob * pairs == pytest.approx(synapses, rel=1e-6)
+    assert network.parameters.contacts(0, 0) * pairs == pytest.approx(
+        synapses, rel=1e-6
+    )
 
 
 def test_weights():
+    """Small probabilities: nearly every connection is a single synapse."""
     weights = {
         (b.target, b.source): (b.w_loc.to_decimal(u.pA), b.w_scale.to_decimal(u.pA))
         for b in build(0.25).blocks
     }
-    assert weights[0, 0] == pytest.approx((175.6, 17.56))  # 87.8 / sqrt(0.25)
-    assert weights[0, 1] == pytest.approx((-702.4, 70.24))
-    assert weights[0, 2] == pytest.approx((351.2, 35.12))  # L4E to L23E: doubled
-    assert weights[2, 2] == pytest.approx((175.6, 17.56))
+    assert weights[0, 6][0] == pytest.approx(175.6, rel=0.01)  # 87.8 / sqrt(0.25)
+    assert weights[3, 1][0] == pytest.approx(-702.4, rel=0.01)
+    assert weights[0, 2][0] == pytest.approx(351.2, rel=0.03)  # L4E to L23E: doubled
+    assert weights[2, 5] == pytest.approx((-702.4, 70.24), rel=0.02)
     assert (0, 7) not in weights  # no synapses, no block
 
 

@@ -98,18 +98,36 @@ class Parameters(NamedTuple):
         """Time steps in a millisecond."""
         return round(float(u.ms / self.time_step))
 
-    def probability(self, target: int, source: int) -> float:
-        """Chance of a connection in a matrix without multiple contacts.
+    def contacts(self, target: int, source: int) -> float:
+        """Mean number of synapses that a pair of neurons has.
 
-        The published C is the chance of at least one synapse where a pair may
-        have several, K = ln(1 - C) / ln(1 - 1/(N_target N_source)) in all; this
-        is the Bernoulli probability -ln(1 - C) of the same mean in-degree. The
-        in-degrees spread less without multiple contacts, most where C is large.
+        The published C is the chance of at least one where a pair may have several,
+        K = ln(1 - C) / ln(1 - 1/(N_target N_source)) in all: their number in a pair
+        is Poisson with this mean, -ln(1 - C).
         """
         return -math.log1p(-self.connection_probabilities[target][source])
 
+    def connection(self, target: int, source: int) -> tuple[float, Quantity, Quantity]:
+        """Probability, mean and sd of the weight of a connection of a pair.
+
+        All synapses of a pair are one connection here. It is there with the chance
+        C of at least one, and its weight has the mean and the variance of the sum of
+        a Poisson number of synapses, given that there is one. So every neuron has
+        the published number of pre-synaptic partners, and its total input weight the
+        published mean and spread; with a single weight for each connection the
+        spread is too small, and the network too synchronous.
+        """
+        prob = self.connection_probabilities[target][source]
+        contacts = self.contacts(target, source)
+        weight = self.mean_weight(target, source)
+        if prob == 0:
+            return 0.0, weight, 0 * weight
+        mean = contacts / prob
+        square = (contacts * (1 + self.weight_relative_sd**2) + contacts**2) / prob
+        return prob, mean * weight, math.sqrt(square - mean**2) * abs(weight)
+
     def mean_weight(self, target: int, source: int) -> Quantity:
-        """Mean weight of the synapses of one block."""
+        """Mean weight of a synapse of one block."""
         if not self.populations[source].excitatory:
             return self.weight * self.inhibitory_factor
         names = self.populations[target].name, self.populations[source].name
@@ -145,20 +163,28 @@ class Network:
 
     def __str__(self) -> str:
         """Size of the network, and of its synapses if they were stored."""
-        synapses = self.expected_synapses
+        synapses, pairs = self.expected_synapses, self.expected_connections
         return (
             "cortical microcircuit"
             " (Potjans & Diesmann, Cerebral Cortex 24 (2014) 785)\n"
             f"  scale {self.scale:g}: {sum(self.sizes):,} neurons,"
             f" {synapses / 1e6:,.2f} million synapses expected\n"
-            f"  in {len(self.blocks)} blocks, none of them stored; stored, at"
-            f" {BYTES_PER_SYNAPSE} bytes a synapse, they would take"
-            f" {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB"
+            f"  between {pairs / 1e6:,.2f} million pairs in {len(self.blocks)} blocks,"
+            f" none of them stored; stored, at {BYTES_PER_SYNAPSE} bytes a\n"
+            f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB"
         )
 
     @property
     def expected_synapses(self) -> float:
-        """Mean number of connections over all seeds."""
+        """Mean number of synapses over all seeds, several to a pair counted."""
+        contacts = self.parameters.contacts
+        return sum(
+            contacts(b.target, b.source) * b.shape[0] * b.shape[1] for b in self.blocks
+        )
+
+    @property
+    def expected_connections(self) -> float:
+        """Mean number of connected pairs over all seeds."""
         return sum(b.prob * b.shape[0] * b.shape[1] for b in self.blocks)
 
     def outdegree(self, source: int) -> float:
@@ -198,15 +224,19 @@ def build(scale: float = 1.0, seed: int = 0) -> Network:
     blocks = []
     for target in range(count):
         for source in range(count):
-            prob = par.probability(target, source)
+            prob, w_loc, w_scale = par.connection(target, source)
             if prob == 0:
                 continue
-            w_loc = par.mean_weight(target, source) / math.sqrt(scale)
-            w_scale = abs(w_loc) * par.weight_relative_sd
-            shape = sizes[target], sizes[source]
-            block_seed = 64 * seed + 8 * target + source
             blocks.append(
-                Block(target, source, prob, w_loc, w_scale, block_seed, shape)
+                Block(
+                    target,
+                    source,
+                    prob,
+                    w_loc / math.sqrt(scale),
+                    w_scale / math.sqrt(scale),
+                    seed=64 * seed + 8 * target + source,
+                    shape=(sizes[target], sizes[source]),
+                )
             )
     rngs = [np.random.default_rng((seed, p)) for p in range(count)]
     return Network(
@@ -233,7 +263,7 @@ def _lost_input(par: Parameters, scale: float) -> np.ndarray:
     lost = np.zeros((count, count))
     for target in range(count):
         for source, population in enumerate(par.populations):
-            indegree = par.probability(target, source) * population.size
+            indegree = par.contacts(target, source) * population.size
             current = par.mean_weight(target, source) * par.tau_synapse / u.second
             lost[target, source] = indegree * current.to_decimal(u.pA)
     return (1 - math.sqrt(scale)) * lost
