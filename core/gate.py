@@ -177,9 +177,7 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
 
     def work() -> Report:
         with jax.enable_x64(asked.x64):
-            return run(
-                registered, platform, cases, stop=True, runner=runner
-            )
+            return run(registered, platform, cases, stop=True, runner=runner)
 
     try:
         report = in_thread(work, _limit())
