@@ -8,6 +8,7 @@ in the next process; only passes are kept.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import warnings
@@ -176,9 +177,7 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
 
     def work() -> Report:
         with jax.enable_x64(asked.x64):
-            return run(
-                registered, platform, cases, stop=True, runner=runner
-            )
+            return run(registered, platform, cases, stop=True, runner=runner)
 
     try:
         report = in_thread(work, _limit())
@@ -205,7 +204,6 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
 def _lowers(registered: Registered, asked: Asked) -> Verdict:
     """Lower one case for a platform that is not here."""
     cases, platform = _cases(asked), asked.platform
-    hook = getattr(registered.hook, f"synjit_{asked.product}")
 
     def work() -> str:
         for case in cases:
@@ -213,8 +211,8 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
             if registered.hook.synjit_refuses(problem=problem):
                 continue
             operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
-            lowered = jax.jit(lambda arrays: hook(problem=problem, **arrays))  # noqa: B023
-            lowered.trace(operands).lower(lowering_platforms=(platform,))
+            traced = jax.jit(functools.partial(registered.call, problem))
+            traced.trace(operands).lower(lowering_platforms=(platform,))
             return ""
         return "it refused every conformance case"
 

@@ -150,9 +150,7 @@ def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
     )
     chosen = dispatch.choose(problem, static.backend)
     names = ("seed", "origin", "law", "events" if name == "events" else "values")
-    hook = getattr(chosen.hook, f"synjit_{name}")
-    results = hook(problem=problem, **dict(zip(names, operands, strict=False)))
-    return jax.tree.leaves(results)
+    return chosen.call(problem, dict(zip(names, operands, strict=False)))
 
 
 def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import jax
 import pluggy
 
 from . import hookspecs
-from .hookspecs import PLATFORMS, PROJECT, Backend
+from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
 
 ENTRY_POINTS = "synjit.backends"
 
@@ -51,6 +53,18 @@ class Registered:
     plugin: Any
     hook: Any  # pluggy callers of this plugin alone
     source: str
+
+    def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+        """Trace a product, under JAX's usual settings: strictness is for users' code.
+
+        Returns
+        -------
+        list of arrays
+            One of "dense", else two.
+        """
+        hook = getattr(self.hook, f"synjit_{problem.product}")
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return jax.tree.leaves(hook(problem=problem, **operands))
 
 
 class Registry:

@@ -82,7 +82,9 @@ def window(
         keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
         t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
         z = draw.weight(words, rows, columns)
-        z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(-1, n)
+        z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
+            -1, n
+        )
         result[low - top : high - top] = z[low - first : high - first]
     result.flags.writeable = False
     return result

@@ -175,7 +175,6 @@ class Runner:
         return program
 
     def _compile(self, problem: Problem, case: Case) -> tuple[Any, list[Any]]:
-        hook = getattr(self.registered.hook, f"synjit_{problem.product}")
         operands = operands_of(case)
         traced = self._traced(case, operands)
         constants = {k: jnp.asarray(v) for k, v in operands.items() if k not in traced}
@@ -183,7 +182,7 @@ class Runner:
 
         def program(poisoned: list[jax.Array], arrays: dict[str, jax.Array]) -> Any:
             del poisoned  # donated: the results are written over them
-            results = jax.tree.leaves(hook(problem=problem, **constants, **arrays))
+            results = self.registered.call(problem, {**constants, **arrays})
             shapes[:] = [(r.shape, np.dtype(r.dtype)) for r in results]
             return results
 

@@ -212,9 +212,7 @@ def declared(result: Result, gaps: Sequence[tuple[str, str]]) -> Result:
     return result
 
 
-def stale_gaps(
-    results: Sequence[Result], gaps: Sequence[tuple[str, str]]
-) -> list[str]:
+def stale_gaps(results: Sequence[Result], gaps: Sequence[tuple[str, str]]) -> list[str]:
     """Name the declared gaps that nothing fell into: they are to be taken away."""
     fell = [str(r.check) for r in results if r.status == "known gap"]
     return [
