@@ -29,11 +29,19 @@ def choose(problem: Problem, name: str | None) -> Registered:
     candidates.sort(key=lambda r: -r.backend.priority)
     reasons = {}
     for candidate in candidates:
-        reason = why_not(candidate, problem)
+        if not name and _interpreted(candidate, problem):
+            reason = "it would be interpreted, and runs only when asked for by name"
+        else:
+            reason = why_not(candidate, problem)
         if not reason:
             return candidate
         reasons[candidate.backend.name] = reason
     raise BackendError(_message(problem, name, reasons))
+
+
+def _interpreted(candidate: Registered, problem: Problem) -> bool:
+    backend = candidate.backend
+    return backend.interpreted or problem.platform in backend.interpreted_on
 
 
 def check_name(name: str | None) -> None:

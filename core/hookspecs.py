@@ -60,6 +60,8 @@ class Backend:
     interpreted : bool
         Whether what runs on this platform is an interpreter of the kernels and not
         the kernels: a lesser grade, never chosen by default.
+    interpreted_on : tuple of str
+        The platforms, where that is so on some of ``platforms`` only.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Backend:
     priority: int = 0
     requires: tuple[str, ...] = ()
     interpreted: bool = False
+    interpreted_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
