@@ -271,6 +271,8 @@ def _nothing(problem: Problem, dtype: Any) -> Arrays:
 def _words(events: jax.Array) -> jax.Array:
     """Pack events, bool (length, batch), 32 to a word, each item into its own words."""
     length, batch = events.shape
+    if batch == 1:
+        return events.reshape(-1).astype(jnp.uint32)
     padded = jnp.pad(events, ((0, 0), (0, -batch % 32)))
     bits = padded.reshape(length, -1, 32).astype(jnp.uint32)
     shifts = np.arange(32, dtype=np.uint32)

@@ -195,7 +195,7 @@ def _standard_normal(table: Any, word: jax.Array) -> jax.Array:
     """``reference.normal.standard_normal``; the table is read in memory."""
     cells, fractions = normal.CELL_BITS, normal.FRACTION_BITS
     w = (word << u32(1)) | u32(1)
-    octave = lax.clz(w)
+    octave = lax.clz(w.astype(jnp.int32)).astype(jnp.uint32)  # Triton has no other
     aligned = w << octave
     cell = (aligned >> u32(31 - cells)) & u32(2**cells - 1)
     fraction = (aligned >> u32(31 - cells - fractions)) & u32(2**fractions - 1)
