@@ -16,7 +16,8 @@ def conforming_backends() -> list[str]:
     return sorted(
         name
         for name, registered in registry().backends.items()
-        if "cpu" in registered.backend.platforms and not registered.backend.interpreted
+        if "cpu" in registered.backend.platforms
+        and "cpu" not in registered.backend.interpreted_on
     )
 
 

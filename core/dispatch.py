@@ -48,7 +48,7 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
     backend = candidate.backend
     if problem.platform not in backend.platforms:
         return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
-    if backend.interpreted and name is None:
+    if problem.platform in backend.interpreted_on and name is None:
         return "it is interpreted here: a lesser grade, taken only by name"
     try:
         refusal = candidate.hook.synjit_refuses(problem=problem)

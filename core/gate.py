@@ -139,7 +139,7 @@ def standing(registered: Registered, platform: str, product: Product) -> str:
     except RuntimeError:
         return "no device"
     subject = certificate.subject(registered, device, asked._asdict())
-    found = subject and _certified(registered, subject)
+    found = subject and _certified(registered, asked.platform, subject)
     return found.grade if found else "not tried"
 
 
@@ -150,7 +150,7 @@ def _judge(registered: Registered, asked: Asked) -> Verdict:
         return _lowers(registered, asked)
     subject = certificate.subject(registered, device, asked._asdict())
     if subject is not None:
-        certified = _certified(registered, subject)
+        certified = _certified(registered, asked.platform, subject)
         if certified is not None:
             return certified
     reached = _quick_part(registered, asked)
@@ -159,16 +159,19 @@ def _judge(registered: Registered, asked: Asked) -> Verdict:
     return reached
 
 
-def _grade(registered: Registered) -> Grade:
-    return "interpreted" if registered.backend.interpreted else "proved"
+def _grade(registered: Registered, platform: str) -> Grade:
+    interpreted = platform in registered.backend.interpreted_on
+    return "interpreted" if interpreted else "proved"
 
 
-def _certified(registered: Registered, subject: certificate.Subject) -> Verdict | None:
+def _certified(
+    registered: Registered, platform: str, subject: certificate.Subject
+) -> Verdict | None:
     result = certificate.load(subject)
     if result is None:
         return None
     kinds = frozenset((bool(t), bool(b)) for t, b in result["kinds"])
-    return Verdict(_grade(registered), "", kinds, "certificate")
+    return Verdict(_grade(registered, platform), "", kinds, "certificate")
 
 
 def _quick_part(registered: Registered, asked: Asked) -> Verdict:
@@ -198,7 +201,8 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
     if not report.passed:
         refusal = report.by_status("refused")[0].reason
         return Verdict("failed", f"it refused every conformance case: {refusal}")
-    return Verdict(_grade(registered), "", frozenset(report.kinds), "quick part")
+    grade = _grade(registered, asked.platform)
+    return Verdict(grade, "", frozenset(report.kinds), "quick part")
 
 
 def _lowers(registered: Registered, asked: Asked) -> Verdict:

@@ -58,9 +58,9 @@ class Backend:
         Among conforming backends for a platform, the highest is taken.
     requires : tuple of str
         Modules that must be installed.
-    interpreted : bool
-        Whether what runs on this platform is an interpreter of the kernels and not
-        the kernels: a lesser grade, never chosen by default.
+    interpreted_on : tuple of str
+        Those of the platforms on which what runs is an interpreter of the kernels and
+        not the kernels: a lesser grade, never chosen by default.
     known_gaps : tuple of (str, str)
         Declared refusals, for the full suite: a pattern of case names, with ``*`` and
         ``?``, and the reason. A gap excuses refusing, never a wrong result.
@@ -72,7 +72,7 @@ class Backend:
     aliases: tuple[str, ...] = ()
     priority: int = 0
     requires: tuple[str, ...] = ()
-    interpreted: bool = False
+    interpreted_on: tuple[str, ...] = ()
     known_gaps: tuple[tuple[str, str], ...] = ()
 
 

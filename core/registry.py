@@ -23,7 +23,10 @@ from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
 
 ENTRY_POINTS = "synjit.backends"
 
-BUILT_IN = {"numba": "synjit.backends.numba_cpu.plugin"}
+BUILT_IN = {
+    "numba": "synjit.backends.numba_cpu.plugin",
+    "pallas_gpu": "synjit.backends.pallas_gpu.plugin",
+}
 
 HOOKS = (
     "synjit_backend",

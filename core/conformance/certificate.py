@@ -59,7 +59,7 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
             "backend version": backend.version,
             "backend files": digest(files),
             "requires": {module: _version(module) for module in backend.requires},
-            "interpreted": backend.interpreted,
+            "interpreted on": backend.interpreted_on,
             "asked": asked,
             "synjit files": _own_digest(),
             "draw": reference.DRAW_VERSION,

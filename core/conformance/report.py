@@ -87,7 +87,9 @@ def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
         "version": backend.version,
         "platform": report.platform,
         "device": device.device_kind,
-        "grade": "interpreted" if backend.interpreted else "on the device",
+        "grade": "interpreted"
+        if report.platform in backend.interpreted_on
+        else "on the device",
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "draw": reference.DRAW_VERSION,

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The products as JAX sees them: which kernel, how many programs, what goes in and out.
+
+Beyond operands and results there are: the list of active items and their numbering
+(8 bytes an item), a bit for each event of a batch, and sums of 8 bytes (floats: two
+values) for each element of a result, or for MAX_PROGRAMS programs: never anything of
+the size of the matrix. ``temporary_bytes`` states the bound.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+
+from synjit.reference import draw, normal
+
+from . import kernels
+from .kernels import LANES, ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from synjit.hookspecs import Problem
+
+# Programs that are enough to fill a device: more work is more of it for each.
+MAX_PROGRAMS = 4096
+MAX_SPLITS = 64
+# Vectors of a batch whose sums fit into a program's registers.
+ROW_TILE = 4
+COLUMN_TILE = 8
+
+# What it costs to list a connection and add it to its row by an atomic, in units of
+# what it costs to ask for one entry (docs/gpu.md says where the number comes from).
+LIST_COST = 3.0
+# Connections of a chunk, about: between 2**LOG2_MEAN and twice that.
+MEAN_COUNT = 1.5 * 2**draw.LOG2_MEAN
+
+Arrays = tuple[jax.Array, jax.Array]
+
+
+def temporary_bytes(problem: Problem) -> int:
+    """Bound the memory that a product takes beyond its operands and results."""
+    m, n = problem.shape
+    size_in, size_out = (m, n) if problem.transpose else (n, m)
+    word = 8 if problem.dtype == "float64" else 4
+    if problem.product == "dense":
+        return 2**16
+    lists = 32 * (size_in + 1) + 8 * size_in * problem.batch
+    sums = 2 * word * (2 * size_out * problem.batch + MAX_PROGRAMS * ROWS * ROW_TILE)
+    return lists + 2 * sums + 2**16
+
+
+def asks_rows(problem: Problem) -> bool:
+    """Whether it is cheaper to ask for every entry than to list connections.
+
+    It is in dense matrices, and in those much lower than their chunks. With a traced
+    prob the length of a chunk is not known, and connections are listed.
+    """
+    if problem.log2_chunk is None:
+        return False
+    m = problem.shape[0]
+    chunks = -(-m // 2**problem.log2_chunk)
+    return m < LIST_COST * MEAN_COUNT * chunks
+
+
+def events(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+) -> Arrays:
+    """N and Z."""
+    matrix = (seed, origin, law)
+    if 0 in events.shape or 0 in problem.shape:
+        return _nothing(problem, jnp.int32)
+    if problem.transpose:
+        return _sum_columns(problem, matrix, _words(events), events, jnp.int32)
+    if asks_rows(problem):
+        return _ask_rows(problem, matrix, _words(events), events, jnp.int32)
+    n = np.zeros((), np.int32)
+    z = np.zeros((), np.int32)
+    for start, band in _bands(problem, events):
+        shifted = origin + np.array([0, start], np.uint32)
+        more = _list_events(problem, (seed, shifted, law), band)
+        n, z = n + more[0], z + more[1]
+    return n, z
+
+
+def floats(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: jax.Array,
+) -> Arrays:
+    """A and B."""
+    matrix = (seed, origin, law)
+    if 0 in values.shape or 0 in problem.shape:
+        return _nothing(problem, values.dtype)
+    flat, present = values.reshape(-1), values != 0
+    if problem.transpose:
+        return _sum_columns(problem, matrix, flat, present, values.dtype)
+    if asks_rows(problem):
+        return _ask_rows(problem, matrix, flat, present, values.dtype)
+    a = b = np.zeros((), values.dtype)
+    for start, band in _bands(problem, values):
+        shifted = origin + np.array([0, start], np.uint32)
+        more = _list_floats(problem, (seed, shifted, law), band)
+        a, b = a + more[0], b + more[1]
+    return a, b
+
+
+def dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """Write out the window."""
+    m, n = problem.shape
+    if 0 in problem.shape:
+        return jnp.zeros(problem.shape, jnp.int32)
+    blocks = -(-n // LANES)
+    out = _call(
+        kernels.write_columns,
+        problem,
+        (blocks * _row_blocks(m),),
+        [jax.ShapeDtypeStruct((m * n,), jnp.int32)],
+        (seed, origin, law, _table()),
+        rows=m,
+        columns=n,
+        blocks=blocks,
+    )
+    return out[0].reshape(m, n)
+
+
+# --- one way through the matrix each ----------------------------------------------
+
+
+def _list_events(problem: Problem, matrix: Any, events: jax.Array) -> Arrays:
+    m, batch = problem.shape[0], problem.batch
+    with jax.enable_x64(True):  # for sums of 64 bits, which stay in here
+        sums = _list(problem, matrix, _words(events), events, 1, jnp.int64)[0]
+        halves = jax.lax.bitcast_convert_type(sums, jnp.int32)
+    z, high = halves[:, 0], halves[:, 1]
+    n = high + (z < 0).astype(jnp.int32)
+    return n.reshape(m, batch), z.reshape(m, batch)
+
+
+def _list_floats(problem: Problem, matrix: Any, values: jax.Array) -> Arrays:
+    m, batch = problem.shape[0], problem.batch
+    a, b = _list(problem, matrix, values.reshape(-1), values != 0, 2, values.dtype)
+    return a.reshape(m, batch), b.reshape(m, batch)
+
+
+def _list(
+    problem: Problem, matrix: Any, operand: Any, present: Any, n_sums: int, dtype: Any
+) -> Sequence[jax.Array]:
+    m, batch = problem.shape[0], problem.batch
+    active, before = _compact(present)
+    items = present.shape[0] * _max_chunks(problem)
+    programs = min(MAX_PROGRAMS, -(-items // LANES) * 32)
+    sums = [jnp.zeros(m * batch, dtype) for _ in range(n_sums)]
+    inputs = (*matrix, _table(), active, before[-1:], operand)
+    return _call(
+        kernels.list_columns,
+        problem,
+        (programs,),
+        [jax.ShapeDtypeStruct(s.shape, s.dtype) for s in sums],
+        (*inputs, *sums),
+        aliases={len(inputs) + i: i for i in range(n_sums)},
+        rows=m,
+        batch=batch,
+        programs=programs,
+        floats=problem.product == "floats",
+    )
+
+
+def _ask_rows(
+    problem: Problem, matrix: Any, operand: Any, present: Any, dtype: Any
+) -> Arrays:
+    m, batch = problem.shape[0], problem.batch
+    active, before = _compact(present)
+    tile = min(ROW_TILE, batch)
+    blocks, tiles = _row_blocks(m), -(-batch // tile)
+    splits = _splits(blocks * tiles, -(-problem.shape[1] // LANES))
+    parts = _call(
+        kernels.ask_rows,
+        problem,
+        (blocks * splits * tiles,),
+        [jax.ShapeDtypeStruct((splits * m * batch,), dtype)] * 2,
+        (*matrix, _table(), active, before[-1:], operand),
+        rows=m,
+        batch=batch,
+        tile=tile,
+        splits=splits,
+        blocks=blocks,
+        floats=problem.product == "floats",
+    )
+    return _sum_parts(parts, (splits, m, batch))
+
+
+def _sum_columns(
+    problem: Problem, matrix: Any, operand: Any, present: Any, dtype: Any
+) -> Arrays:
+    m, n = problem.shape
+    batch = problem.batch
+    law = matrix[2]
+    active, before = _compact(present)
+    median = jnp.sum(law[2:] < np.uint32(2**31), dtype=jnp.uint32)
+    typical = (law[1:2] + median).astype(jnp.int32)
+    tile = min(COLUMN_TILE, batch)
+    blocks, tiles = -(-n // LANES), -(-batch // tile)
+    splits = _splits(blocks * tiles, _max_chunks(problem))
+    parts = _call(
+        kernels.sum_columns,
+        problem,
+        (blocks * splits * tiles,),
+        [jax.ShapeDtypeStruct((splits * n * batch,), dtype)] * 2,
+        (*matrix, _table(), active, before, typical, operand),
+        rows=m,
+        columns=n,
+        batch=batch,
+        tile=tile,
+        splits=splits,
+        blocks=blocks,
+        floats=problem.product == "floats",
+    )
+    return _sum_parts(parts, (splits, n, batch))
+
+
+# --- helpers ----------------------------------------------------------------------
+
+
+def _call(
+    kernel: Callable[..., None],
+    problem: Problem,
+    grid: tuple[int, ...],
+    out: Sequence[jax.ShapeDtypeStruct],
+    operands: Sequence[Any],
+    aliases: dict[int, int] | None = None,
+    **static: Any,
+) -> Sequence[jax.Array]:
+    """Run a kernel on whole arrays, one warp to a program."""
+    interpreted = problem.platform == "cpu"
+    return pl.pallas_call(
+        functools.partial(kernel, device=not interpreted, **static),
+        out_shape=tuple(out),
+        grid=grid,
+        input_output_aliases=aliases or {},
+        compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
+        interpret=interpreted,
+        name=f"synjit_{kernel.__name__}",
+    )(*operands)
+
+
+def _table() -> np.ndarray:
+    return np.asarray(normal.TABLE)
+
+
+def _nothing(problem: Problem, dtype: Any) -> Arrays:
+    length = problem.shape[1] if problem.transpose else problem.shape[0]
+    zeros = jnp.zeros((length, problem.batch), dtype)
+    return zeros, zeros
+
+
+def _words(events: jax.Array) -> jax.Array:
+    """Pack events, bool (length, batch), 32 to a word, each item into its own words."""
+    length, batch = events.shape
+    if batch == 1:
+        return events.reshape(-1).astype(jnp.uint32)
+    padded = jnp.pad(events, ((0, 0), (0, -batch % 32)))
+    bits = padded.reshape(length, -1, 32).astype(jnp.uint32)
+    shifts = np.arange(32, dtype=np.uint32)
+    return jnp.sum(bits << shifts, axis=2, dtype=jnp.uint32).reshape(-1)
+
+
+def _compact(present: jax.Array) -> Arrays:
+    """Numbers of the items with anything in the batch, and how many are before each."""
+    some = present.any(axis=1)
+    length = some.shape[0]
+    before = jnp.pad(jnp.cumsum(some, dtype=jnp.int32), (1, 0))
+    where = jnp.where(some, before[:-1], np.int32(length))
+    numbers = jax.lax.iota(jnp.int32, length)
+    active = jnp.zeros(length, jnp.int32).at[where].set(numbers, mode="drop")
+    return active, before
+
+
+def _max_chunks(problem: Problem) -> int:
+    """Chunks that the window can touch, wherever it begins."""
+    k = problem.log2_chunk
+    shortest = 2 ** (draw.MIN_LOG2_CHUNK if k is None else k)
+    return (problem.shape[0] - 1) // shortest + 2
+
+
+def _row_blocks(rows: int) -> int:
+    """Blocks of ROWS rows that the window can touch, wherever it begins."""
+    return (rows - 1) // ROWS + 2
+
+
+def _splits(programs: int, most: int) -> int:
+    return max(1, min(MAX_PROGRAMS // programs, MAX_SPLITS, most))
+
+
+def _bands(problem: Problem, operand: jax.Array) -> list[tuple[int, jax.Array]]:
+    """Cut the columns so that (column, chunk) pairs can be numbered in 31 bits.
+
+    A pair may be shared by LANES lanes; the numbers stay below 2**31 even then, since
+    only few pairs are shared.
+    """
+    width = (2**31 - 2 * LANES * MAX_PROGRAMS) // _max_chunks(problem)
+    n = operand.shape[0]
+    return [(start, operand[start : start + width]) for start in range(0, n, width)]
+
+
+def _sum_parts(parts: Sequence[jax.Array], shape: tuple[int, ...]) -> Arrays:
+    first, second = (part.reshape(shape) for part in parts)
+    if shape[0] == 1:
+        return first[0], second[0]
+    return first.sum(axis=0, dtype=first.dtype), second.sum(axis=0, dtype=second.dtype)

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile every GPU kernel, in all its variants, for real GPUs with no GPU at hand.
+
+It needs the packages jax-cuda13-plugin and jax-cuda13-pjrt of jax's own version, and
+``ptxas``; with ``nvdisasm`` instructions are counted in machine code, without it in
+PTX. ``make aot-gpu`` installs them all. Nothing is executed on a device.
+
+It fails when a kernel does not compile; when one of an events product spills; when
+atomics fence, or add floats where integers are summed; and when XLA plans for more
+temporary memory than the backend states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DUMP = Path(tempfile.mkdtemp(prefix="synjit-aot-"))
+os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used here
+os.environ["XLA_FLAGS"] = (
+    f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_hlo_as_text"
+)
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+from jax.experimental import topologies  # noqa: E402
+
+from synjit.backends.pallas_gpu import calls, kernels  # noqa: E402
+from synjit.hookspecs import Problem  # noqa: E402
+from synjit.reference import draw  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Published facts of a GPU: its whitepaper, and the CUDA programming guide."""
+
+    name: str
+    arch: str
+    major: int
+    multiprocessors: int
+    clock_ghz: float
+    shared_memory: int
+    bandwidth: int
+    memory: int
+    l2: int
+
+    def target(self) -> str:
+        """Write what XLA wants to know of it."""
+        return f"""
+            gpu_device_info {{
+              threads_per_block_limit: 1024
+              threads_per_warp: 32
+              threads_per_core_limit: 2048
+              registers_per_core_limit: 65536
+              registers_per_block_limit: 65536
+              shared_memory_per_block: 49152
+              shared_memory_per_block_optin: {self.shared_memory - 1024}
+              shared_memory_per_core: {self.shared_memory}
+              core_count: {self.multiprocessors}
+              fpus_per_core: 64
+              block_dim_limit_x: 2147483647
+              block_dim_limit_y: 65535
+              block_dim_limit_z: 65535
+              memory_bandwidth: {self.bandwidth}
+              device_memory_size: {self.memory}
+              l2_cache_size: {self.l2}
+              clock_rate_ghz: {self.clock_ghz}
+              cuda_compute_capability {{ major: {self.major} }}
+            }}
+            platform_name: "CUDA"
+            device_description_str: "{self.name}"
+        """
+
+    @property
+    def integer_lanes_per_second(self) -> float:
+        """32-bit integer instructions: 64 lanes a clock and multiprocessor."""
+        return self.multiprocessors * 64 * self.clock_ghz * 1e9
+
+
+GPUS = (
+    Gpu("H100", "sm_90a", 9, 132, 1.755, 233472, 3352 * 10**9, 80 * 2**30, 50 * 2**20),
+    Gpu("A100", "sm_80", 8, 108, 1.41, 167936, 1555 * 10**9, 40 * 2**30, 40 * 2**20),
+)
+
+
+def variants() -> list[Problem]:
+    """Return every kernel, with what decides its code."""
+    shape = (100_000, 100_000)
+    found = []
+    for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
+        for dtype in dtypes:
+            for k, transpose in ((13, False), (None, False), (8, False), (13, True)):
+                batches = (1, 3, 40) if k == 13 else (1, 6)
+                if dtype == "float64":
+                    batches = batches[:2]
+                found += [
+                    Problem(product, shape, transpose, batch, dtype, True, k, "cuda")
+                    for batch in batches
+                ]
+    dense = Problem("dense", (10_000, 10_000), False, 0, "int32", True, 13, "cuda")
+    return [*found, dense]
+
+
+def label(problem: Problem) -> str:
+    """Name a variant in the table."""
+    way = "W.T" if problem.transpose else "W"
+    k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
+    dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
+    return f"{problem.product}{dtype} {way} {k} x{problem.batch}"
+
+
+def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
+    """Compile; give the PTX of the kernel, and the temporary bytes of the whole."""
+    m, n = problem.shape
+    sharding = jax.sharding.SingleDeviceSharding(device)
+
+    def argument(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    arguments = [argument((words,), jnp.uint32) for words in (2, 2, draw.LAW_WORDS)]
+    if problem.product != "dense":
+        dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
+        arguments.append(argument((m if problem.transpose else n, problem.batch), dtype))
+
+    def product(*operands: jax.Array) -> Any:
+        return getattr(calls, problem.product)(problem, *operands)
+
+    product.__name__ = name
+    wide = problem.dtype == "float64"
+    with jax.enable_x64(True) if wide else contextlib.nullcontext(), abstract(device):
+        traced = jax.jit(product).trace(*arguments)
+        compiled = traced.lower(lowering_platforms=("cuda",)).compile()
+    texts = [path.read_text() for path in DUMP.glob(f"*.jit_{name}.*.ptx")]
+    (kernel,) = [text for text in texts if ".entry synjit_" in text]
+    return kernel, compiled.memory_analysis().temp_size_in_bytes
+
+
+def abstract(device: Any) -> Any:
+    """Tell jax 0.11 which GPU is meant; earlier ones do not ask."""
+    kind = f"NVIDIA {device.device_kind or 'H100'}"
+    try:
+        chip = jax.sharding.AbstractDevice(kind, None, platform="gpu")
+    except (AttributeError, TypeError):
+        return contextlib.nullcontext()
+    return jax.sharding.use_abstract_mesh(
+        jax.sharding.AbstractMesh((), (), abstract_device=chip)
+    )
+
+
+# --- what the compiled kernel is like ---------------------------------------------
+
+
+def tool(name: str) -> str | None:
+    """Find a program of the CUDA toolkit, in this environment's packages or on PATH."""
+    packages = Path(sysconfig.get_path("platlib")) / "nvidia"
+    for path in sorted(packages.glob(f"*/bin/{name}")):
+        return str(path)
+    return shutil.which(name)
+
+
+def assemble(ptx: str, arch: str) -> tuple[dict[str, int], list[str]]:
+    """Registers, spills and shared memory; lines of machine code, or else of PTX."""
+    ptxas = tool("ptxas")
+    if ptxas is None:
+        raise RuntimeError("there is no ptxas: pip install nvidia-cuda-nvcc")
+    source, binary = DUMP / "kernel.ptx", DUMP / "kernel.cubin"
+    source.write_text(ptx)
+    command = [ptxas, "-v", f"-arch={arch}", str(source), "-o", str(binary)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    said = done.stdout + done.stderr
+    numbers = {
+        "registers": r"Used (\d+) registers",
+        "spills": r"(\d+) bytes spill stores",
+        "shared": r"(\d+) bytes smem",
+    }
+    found = {key: re.search(pattern, said) for key, pattern in numbers.items()}
+    facts = {key: int(match[1]) if match else 0 for key, match in found.items()}
+    nvdisasm = tool("nvdisasm")
+    if nvdisasm is None:
+        return facts, ptx.splitlines()
+    done = subprocess.run(  # noqa: S603
+        [nvdisasm, "-c", str(binary)], capture_output=True, text=True, check=True
+    )
+    return facts, done.stdout.splitlines()
+
+
+def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
+    """Count instructions, and find the loops: first and last instruction of each."""
+    labels: dict[str, int] = {}
+    jumps: list[tuple[int, str]] = []
+    count = 0
+    for line in lines:
+        text = re.sub(r"^\s*/\*[0-9a-f]+\*/", "", line).strip()
+        if here := re.match(r"^(\.L_x_\w+|\$L__BB\w+):", text):
+            labels[here[1]] = count
+            continue
+        if not text.endswith(";") or text.startswith("."):
+            continue
+        if jump := re.search(r"\bbra\b\S*\s+.*?(\.L_x_\w+|\$L__BB\w+)", text, re.I):
+            jumps.append((count, jump[1]))
+        count += text.count(";")
+    ends: dict[int, int] = {}
+    for at, to in jumps:
+        if labels.get(to, at + 1) < at:
+            ends[labels[to]] = max(at, ends.get(labels[to], 0))
+    return count, sorted(ends.items())
+
+
+def per_term(problem: Problem, lines: list[str]) -> float | None:
+    """Estimate a lane's instructions for one connection, or one entry asked for.
+
+    The innermost loop's, and a share of what is around it. A traced prob is taken to
+    be like any, and a batch of many has a loop in the loop: not estimated.
+    """
+    if problem.batch > 1:
+        return None
+    count, found = loops(lines)
+    inner = [
+        (a, b)
+        for a, b in found
+        if not any(a <= c and d <= b and (a, b) != (c, d) for c, d in found)
+    ]
+    size = max(b - a + 1 for a, b in inner)
+    around = count - sum(b - a + 1 for a, b in inner)
+    if problem.product == "dense":
+        return size + around / kernels.ROWS
+    if not problem.transpose and calls.asks_rows(problem):
+        per_lane = kernels.ROWS // kernels.LANES
+        return size / per_lane + around / (per_lane * kernels.LANES)
+    return size + around / calls.MEAN_COUNT
+
+
+def complaints(problem: Problem, ptx: str, facts: dict[str, int], temp: int) -> list[str]:
+    """Say what is wrong with a kernel that did compile."""
+    found = []
+    if problem.product == "events" and facts["spills"]:
+        found.append(f"spills {facts['spills']} bytes")
+    if re.search(r"\b(acq_rel|fence|membar)\b", ptx):
+        found.append("an atomic fences")
+    if problem.product == "events" and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
+        found.append("adds floats, where integers are summed")
+    scatters = not (problem.transpose or calls.asks_rows(problem))
+    scatters = scatters and problem.product != "dense"
+    if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
+        found.append("has atomics" if not scatters else "has no relaxed atomics")
+    bound = calls.temporary_bytes(problem)
+    if temp > bound:
+        found.append(f"takes {temp} temporary bytes, more than {bound}")
+    return found
+
+
+def main() -> int:
+    """Compile all, print a table, and return how many failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="variants whose label has this in it")
+    only = parser.parse_args().only
+    failed = 0
+    print("Compiled, not run. 'instr' is a lane's instructions per connection listed or")
+    print("entry asked for, 10^9/s what integer units alone would allow: estimates.\n")
+    header = f"{'variant':26}{'registers':>10}{'spills':>8}{'shared':>8}{'temp MB':>9}"
+    for gpu in GPUS:
+        topology = topologies.get_topology_desc(
+            gpu.name.lower(), "cuda", target_config=gpu.target(), topology="1x1x1"
+        )
+        print(f"{gpu.name} ({gpu.arch})\n{header}{'instr':>8}{'10^9/s':>8}")
+        for number, problem in enumerate(variants()):
+            if only not in label(problem):
+                continue
+            name = f"{gpu.name.lower()}_{number}"
+            try:
+                ptx, temp = compile_for(topology.devices[0], problem, name)
+                facts, lines = assemble(ptx, gpu.arch)
+            except Exception as error:  # noqa: BLE001, whatever a compiler may raise
+                failed += 1
+                print(f"{label(problem):26} FAILED: {type(error).__name__}: {error}")
+                continue
+            row = f"{label(problem):26}{facts['registers']:10}{facts['spills']:8}"
+            row += f"{facts['shared']:8}{temp / 1e6:9.2f}"
+            if instructions := per_term(problem, lines):
+                rate = gpu.integer_lanes_per_second / instructions / 1e9
+                row += f"{instructions:8.0f}{rate:8.0f}"
+            wrong = complaints(problem, ptx, facts, temp)
+            failed += bool(wrong)
+            print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
+        print()
+    shutil.rmtree(DUMP)
+    print(f"{failed} failed" if failed else "all compiled")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(bool(main()))
