@@ -29,7 +29,10 @@ def choose(problem: Problem, name: str | None) -> Registered:
     candidates.sort(key=lambda r: -r.backend.priority)
     reasons = {}
     for candidate in candidates:
-        reason = why_not(candidate, problem)
+        if not name and problem.platform in candidate.backend.interpreted_on:
+            reason = f"it is interpreted on {problem.platform}: ask for it by name"
+        else:
+            reason = why_not(candidate, problem)
         if not reason:
             return candidate
         reasons[candidate.backend.name] = reason

@@ -57,9 +57,9 @@ class Backend:
         Among conforming backends for a platform, the highest is taken.
     requires : tuple of str
         Modules that must be installed.
-    interpreted : bool
-        Whether what runs on this platform is an interpreter of the kernels and not
-        the kernels: a lesser grade, never chosen by default.
+    interpreted_on : tuple of str
+        Platforms on which an interpreter of the kernels runs, and not the kernels: a
+        lesser grade, never chosen by default.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Backend:
     aliases: tuple[str, ...] = ()
     priority: int = 0
     requires: tuple[str, ...] = ()
-    interpreted: bool = False
+    interpreted_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ from .hookspecs import PROJECT, Backend
 
 ENTRY_POINTS = "synjit.backends"
 
-BUILT_IN = {"numba": "synjit.backends.numba_cpu.plugin"}
+BUILT_IN = {
+    "numba": "synjit.backends.numba_cpu.plugin",
+    "pallas_tpu": "synjit.backends.pallas_tpu.plugin",
+}
 
 HOOKS = (
     "synjit_backend",

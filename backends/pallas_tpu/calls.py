@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +17,39 @@ from jax.experimental.pallas import tpu as pltpu
 from synjit.reference import draw as law_words
 from synjit.reference import normal
 
-from . import forward, parameters
+from . import columns, forward, parameters, transposed
+from . import dense as dense_kernel
 from .draw import LIMIT_ROWS, TABLE_ROWS
-from .sizes import LANES, LIST_BLOCK, MAX_BATCH, MAX_UNROLL, SUBLANES, Sizes, sizes
+from .sizes import (
+    DENSE_COLUMNS,
+    LANES,
+    LIST_BLOCK,
+    MAX_BATCH,
+    MAX_UNROLL,
+    SUBLANES,
+    Sizes,
+    sizes,
+)
 
 if TYPE_CHECKING:
     from synjit.hookspecs import Problem
 
-_SCALARS = pl.BlockSpec(memory_space=pltpu.SMEM)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
+def _in_32_bits(hook: Callable[P, R]) -> Callable[P, R]:
+    """Trace a product as if JAX had 32-bit words only, whatever the user has set."""
+
+    @functools.wraps(hook)
+    def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.enable_x64(False):
+            return hook(*args, **kwargs)
+
+    return traced
+
+
+@_in_32_bits
 def events(
     problem: Problem,
     seed: jax.Array,
@@ -39,6 +63,7 @@ def events(
     return _sums(problem, cut, seed, origin, law, *listed)
 
 
+@_in_32_bits
 def floats(
     problem: Problem,
     seed: jax.Array,
@@ -50,6 +75,39 @@ def floats(
     cut = sizes(problem)
     listed = _list_all(_pad_batch(values, cut), cut)
     return _sums(problem, cut, seed, origin, law, *listed)
+
+
+@_in_32_bits
+def dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """Give the entries, cut out of whole tiles."""
+    cut = sizes(problem)
+    m, n = problem.shape
+    row, offset, tiles = _window(origin, m, cut.tile)
+    scalars = parameters.pack(
+        seed, origin, law, top=row - offset, bottom=row + m, count=jnp.int32(n)
+    )
+    entries = _pallas_call(
+        problem,
+        functools.partial(
+            dense_kernel.kernel, sizes=cut, log2_chunk=problem.log2_chunk
+        ),
+        scalars,
+        law,
+        grid=(cut.blocks, tiles),
+        operands=[],
+        specs=[],
+        out_shape=jax.ShapeDtypeStruct(
+            (cut.tiles * cut.tile, cut.blocks * DENSE_COLUMNS), jnp.int32
+        ),
+        out_specs=pl.BlockSpec((cut.tile, DENSE_COLUMNS), lambda c, t, *_: (t, c)),
+        scratch=[
+            pltpu.VMEM((columns.KEY_ROWS, SUBLANES, LANES), jnp.uint32),
+            pltpu.SMEM((1,), jnp.int32),
+        ],
+    )
+    return lax.dynamic_slice(entries, (offset, 0), (m, n))
 
 
 # --- lists ------------------------------------------------------------------------
@@ -88,9 +146,7 @@ def _list_active(
     return items.astype(jnp.uint32), jnp.stack(given)[:, None], count
 
 
-def _list_all(
-    values: jax.Array, cut: Sizes
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _list_all(values: jax.Array, cut: Sizes) -> tuple[jax.Array, jax.Array, jax.Array]:
     """List all items: as ``_list_active``, given float32 (passes, batch, length)."""
     length = len(values)
     items = jnp.arange(length, dtype=jnp.uint32)
@@ -112,7 +168,7 @@ def _sums(
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Run the kernel of a direction, and cut its results to shape."""
-    call = _forward
+    call = _transposed if problem.transpose else _forward
     return call(problem, cut, seed, origin, law, items, given, count)
 
 
@@ -127,12 +183,10 @@ def _forward(
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     m, _ = problem.shape
-    row = lax.bitcast_convert_type(origin[0], jnp.int32)
-    offset = row & (cut.tile - 1)
+    row, offset, tiles = _window(origin, m, cut.tile)
     scalars = parameters.pack(
         seed, origin, law, top=row - offset, bottom=row + m, count=count
     )
-    tiles = lax.shift_right_logical(offset + (m + cut.tile - 1), _log2(cut.tile))
     blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
     dtype = given.dtype
     block = (1, 1, cut.batch, cut.tile // LANES, LANES)
@@ -172,6 +226,58 @@ def _forward(
     return tuple(_put_together(x, offset, problem) for x in (n, z))
 
 
+def _transposed(
+    problem: Problem,
+    cut: Sizes,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    items: jax.Array,
+    given: jax.Array,
+    count: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    zero = jnp.int32(0)
+    scalars = parameters.pack(seed, origin, law, top=zero, bottom=zero, count=count)
+    rows = lax.bitcast_convert_type(items + origin[0], jnp.int32)
+    blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
+    block = (1, 1, cut.batch, cut.sublanes, LANES)
+    out = jax.ShapeDtypeStruct((cut.passes, cut.blocks, *block[2:]), given.dtype)
+    outs = pl.BlockSpec(block, lambda p, c, r, *_: (p, c, 0, 0, 0))
+    sums = _pallas_call(
+        problem,
+        functools.partial(transposed.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
+        scalars,
+        law,
+        grid=(cut.passes, cut.blocks, blocks),
+        operands=[rows.reshape(-1, 1, LIST_BLOCK), given],
+        specs=[
+            pl.BlockSpec(
+                (1, 1, LIST_BLOCK),
+                lambda p, c, r, *_: (r, 0, 0),
+                memory_space=pltpu.SMEM,
+            ),
+            pl.BlockSpec(
+                (1, given.shape[1], LIST_BLOCK),
+                lambda p, c, r, *_: (p, 0, r),
+                memory_space=pltpu.SMEM,
+            ),
+        ],
+        out_shape=(out, out),
+        out_specs=(outs, outs),
+        scratch=[
+            pltpu.VMEM((columns.KEY_ROWS, cut.sublanes, LANES), jnp.uint32),
+            pltpu.SMEM((1,), jnp.int32),
+        ],
+    )
+    n = problem.shape[1]
+    return tuple(
+        jnp.moveaxis(x, 1, 2)
+        .reshape(-1, cut.blocks * cut.sublanes * LANES)[: problem.batch, :n]
+        .T
+        for x in sums
+    )
+
+
 def _put_together(blocks: jax.Array, offset: jax.Array, problem: Problem) -> jax.Array:
     """(passes, tiles, batch, tile // LANES, LANES) to (m, batch)."""
     passes, _, batch = blocks.shape[:3]
@@ -194,6 +300,15 @@ def _unroll(problem: Problem, cut: Sizes) -> int:
     elif problem.log2_chunk < _log2(rows):
         rows = 2**problem.log2_chunk
     return min(rows // LANES, MAX_UNROLL)
+
+
+def _window(
+    origin: jax.Array, m: int, tile: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Give the first row, its offset in the first tile, and the number of tiles."""
+    row = lax.bitcast_convert_type(origin[0], jnp.int32)
+    offset = row & (tile - 1)
+    return row, offset, parameters.blocks(offset + m, _log2(tile))
 
 
 def _pallas_call(

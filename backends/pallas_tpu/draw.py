@@ -159,8 +159,15 @@ def lookup(table: jax.Array, index: jax.Array) -> jax.Array:
     """Look words up in a table (rows, LANES) of a power of two of rows.
 
     Every row is gathered from along the lanes; then the bits of the row number choose
-    among the rows' answers, two by two.
+    among the rows' answers, two by two. Register by register: setting the lane numbers
+    of a gather up takes longer than the gather, and serves for all rows of the table.
     """
+    registers = index.reshape(-1, SUBLANES, LANES)
+    found = [_lookup(table, registers[i]) for i in range(len(registers))]
+    return jnp.stack(found).reshape(index.shape)
+
+
+def _lookup(table: jax.Array, index: jax.Array) -> jax.Array:
     lane = (index & u32(LANES - 1)).astype(jnp.int32)
     answers = [gather(table[r : r + 1], lane) for r in range(table.shape[0])]
     bit = LANES
@@ -175,11 +182,9 @@ def lookup(table: jax.Array, index: jax.Array) -> jax.Array:
 
 
 def gather(values: jax.Array, lane: jax.Array) -> jax.Array:
-    """Take ``values[..., lane]``, register by register."""
-    flat = lane.reshape(-1, LANES)
-    values = jnp.broadcast_to(values.reshape(-1, LANES), flat.shape)
-    taken = jnp.take_along_axis(values, flat, axis=1, mode="promise_in_bounds")
-    return taken.reshape(lane.shape)
+    """Take ``values[..., lane]`` of arrays (rows, LANES), or one row of values."""
+    values = jnp.broadcast_to(values, lane.shape)
+    return jnp.take_along_axis(values, lane, axis=1, mode="promise_in_bounds")
 
 
 def spread(values: jax.Array, lane: jax.Array | int) -> jax.Array:

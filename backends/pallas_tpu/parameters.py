@@ -45,7 +45,7 @@ class Parameters:
     left : uint32
         The first column.
     count : int32
-        Length of the list of active columns or rows.
+        Length of the list of active columns or rows; for the dense matrix, columns.
     """
 
     def __init__(self, ref: Any, log2_chunk: int | None) -> None:

@@ -25,9 +25,10 @@ MIN_CHUNK = 2**draw.MIN_LOG2_CHUNK
 MAX_TILE = CHUNKS_AT_ONCE * MIN_CHUNK
 
 MAX_BATCH = 32  # of one pass over the matrix: events of a row or column are one word
-MAX_UNROLL = 8  # registers worked on together: enough to hide what an operation takes
+MAX_UNROLL = 8  # registers worked on together: enough to hide how long a gather takes
 
 DENSE_ROWS = MIN_CHUNK
+DENSE_COLUMNS = REGISTER
 LIST_BLOCK = REGISTER  # items of a list that are on the chip together
 
 MAX_WORDS = 2**31 - 1  # of one array, so that offsets fit 32 bits
@@ -96,7 +97,7 @@ def workspace_bytes(problem: Problem) -> int:
     """Bytes of the chip's main memory beyond the operands and the results.
 
     Of the products, the operand in blocks and the results in blocks, before they are
-    cut and put side by side; of the dense matrix, the padded matrix twice over.
+    cut and put side by side; of the dense matrix, the matrix in whole tiles.
     """
     s = sizes(problem)
     m, n = problem.shape
@@ -104,7 +105,7 @@ def workspace_bytes(problem: Problem) -> int:
     padded_columns = s.blocks * s.sublanes * LANES
     padded_rows = s.tiles * s.tile
     if problem.product == "dense":
-        return 4 * 2 * padded_rows * padded_columns
+        return 4 * padded_rows * padded_columns
     length = m if problem.transpose else n
     out = padded_columns if problem.transpose else padded_rows
     length = LIST_BLOCK * max(1, -(-length // LIST_BLOCK))
