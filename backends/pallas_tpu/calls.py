@@ -20,16 +20,7 @@ from synjit.reference import normal
 from . import columns, forward, parameters, transposed
 from . import dense as dense_kernel
 from .draw import LIMIT_ROWS, TABLE_ROWS
-from .sizes import (
-    DENSE_COLUMNS,
-    LANES,
-    LIST_BLOCK,
-    MAX_BATCH,
-    MAX_UNROLL,
-    SUBLANES,
-    Sizes,
-    sizes,
-)
+from .sizes import DENSE_COLUMNS, LANES, LIST_BLOCK, SUBLANES, Sizes, sizes, unroll
 
 if TYPE_CHECKING:
     from synjit.hookspecs import Problem
@@ -199,7 +190,7 @@ def _forward(
         forward.kernel,
         sizes=cut,
         log2_chunk=problem.log2_chunk,
-        unroll=_unroll(problem, cut),
+        unroll=unroll(problem),
     )
     n, z = _pallas_call(
         problem,
@@ -292,16 +283,6 @@ def _in_lists(items: jax.Array) -> jax.Array:
     return jnp.swapaxes(blocks, -1, -2)
 
 
-def _unroll(problem: Problem, cut: Sizes) -> int:
-    """Registers of rows that are sure to be of one chunk and tile."""
-    rows = cut.tile
-    if problem.log2_chunk is None:
-        rows = 2**law_words.MIN_LOG2_CHUNK
-    elif problem.log2_chunk < _log2(rows):
-        rows = 2**problem.log2_chunk
-    return min(rows // LANES, MAX_UNROLL)
-
-
 def _window(
     origin: jax.Array, m: int, tile: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -342,6 +323,9 @@ def _pallas_call(
             scratch_shapes=scratch,
         ),
         out_shape=out_shape,
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel",) * (len(grid) - 1) + ("arbitrary",)
+        ),
         interpret=problem.platform != "tpu",
         name=f"synjit_{problem.product}",
     )(scalars, *tables, *operands)

@@ -29,7 +29,20 @@ def synjit_backend() -> Backend:
 @hookimpl
 def synjit_refuses(problem: Problem) -> str:
     """Refuse 64-bit words, and what cannot be addressed or does not fit."""
-    return refusal(problem)
+    return refusal(problem, _memory(problem.platform))
+
+
+def _memory(platform: str) -> int | None:
+    """Bytes of a TPU's main memory, if this process has one."""
+    if platform != "tpu":
+        return None
+    import jax
+
+    try:
+        statistics = jax.local_devices(backend=platform)[0].memory_stats()
+    except RuntimeError:  # an export, say
+        return None
+    return (statistics or {}).get("bytes_limit")
 
 
 @hookimpl

@@ -85,12 +85,13 @@ def sizes(problem: Problem) -> Sizes:
 
 
 def _sublanes(n: int) -> int:
-    """Take the largest block that does not fill more registers than it must."""
+    """Weigh long blocks, which hide latencies, against the columns that fill them up.
+
+    A turn of the loop over u registers takes about as long as 3 + 2 u (``make aot``).
+    """
     registers = max(1, -(-n // REGISTER))
-    for together in (4, 2):
-        if -registers % together * 8 <= registers:
-            return together * SUBLANES
-    return SUBLANES
+    choices = (8, 4, 2, 1)
+    return SUBLANES * min(choices, key=lambda u: -(-registers // u) * (3 + 2 * u))
 
 
 def workspace_bytes(problem: Problem) -> int:
@@ -113,23 +114,33 @@ def workspace_bytes(problem: Problem) -> int:
     return 4 * (lists * length + 2 * 2 * out * vectors)
 
 
-def vmem_bytes(problem: Problem) -> int:
-    """Bytes of vector memory that a kernel's blocks take, each twice where it moves."""
-    s = sizes(problem)
-    tables = 4 * (1 << 13)
-    listed = 4 * LIST_BLOCK * (1 + s.batch)
+def unroll(problem: Problem) -> int:
+    """Registers of rows that W @ x takes together: all of one chunk and one tile."""
+    tile = sizes(problem).tile
+    if problem.log2_chunk is None:
+        tile = MIN_CHUNK
+    elif problem.log2_chunk < tile.bit_length():
+        tile = min(tile, 2**problem.log2_chunk)
+    return min(tile // LANES, MAX_UNROLL)
+
+
+def elements_at_once(problem: Problem) -> int:
+    """Elements of W that one turn of the innermost loop asks for."""
     if problem.product == "dense":
-        keys = 4 * (3 + 2 * draw.ROUNDS) * REGISTER
-        return tables + keys + 2 * 4 * s.tile * REGISTER
+        return MAX_UNROLL * REGISTER
     if problem.transpose:
-        block = 4 * s.sublanes * LANES
-        return tables + (3 + 2 * draw.ROUNDS) * block + 2 * 2 * s.batch * block
-    sums = 2 * 4 * s.batch * s.tile
-    return tables + 2 * listed + 4 * s.batch * REGISTER + (SUBLANES + 2) * sums
+        return sizes(problem).sublanes * LANES
+    return unroll(problem) * REGISTER
 
 
-def refusal(problem: Problem) -> str:
-    """Say why a problem cannot be taken; empty if it can."""
+def refusal(problem: Problem, memory: int | None = None) -> str:
+    """Say why a problem cannot be taken; empty if it can.
+
+    Parameters
+    ----------
+    memory : int, optional
+        Bytes of the device's main memory, where there is a device.
+    """
     if problem.product == "floats" and problem.dtype != "float32":
         return (
             f"values of {problem.dtype}: the vector unit has 32-bit words only; "
@@ -141,16 +152,24 @@ def refusal(problem: Problem) -> str:
     m, n = problem.shape
     if problem.product == "dense":
         words = {"the dense matrix": rows * columns}
+        whole = m * n
     else:
         vectors = s.passes * s.batch
         words = {
             "the operand": (m if problem.transpose else n) * vectors,
             "the result": (columns if problem.transpose else rows) * vectors,
         }
+        whole = (m + n + (n if problem.transpose else m)) * problem.batch
     for what, size in words.items():
         if size > MAX_WORDS:
             return (
                 f"{what}, padded to whole blocks, has {size} words, and the kernels "
                 f"count to {MAX_WORDS}; take fewer rows, columns or vectors at a time"
             )
+    needed = 4 * whole + workspace_bytes(problem)
+    if memory is not None and needed > memory:
+        return (
+            f"operands, results and workspace take {needed} bytes, and the device "
+            f"has {memory}; take fewer rows, columns or vectors at a time"
+        )
     return ""
