@@ -26,6 +26,7 @@ ENTRY_POINTS = "synjit.backends"
 BUILT_IN = {
     "numba": "synjit.backends.numba_cpu.plugin",
     "pallas_gpu": "synjit.backends.pallas_gpu.plugin",
+    "pallas_tpu": "synjit.backends.pallas_tpu.plugin",
 }
 
 HOOKS = (
