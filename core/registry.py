@@ -44,7 +44,7 @@ KINDS = {
     "aliases": tuple,
     "priority": int,
     "requires": tuple,
-    "interpreted": bool,
+    "interpreted_on": tuple,
     "known_gaps": tuple,
 }
 
