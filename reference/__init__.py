@@ -5,7 +5,7 @@ Read ``threefry``, ``normal``, ``draw`` and ``products`` in this order. Every
 backend is held to this package, and no constant of the draw stands elsewhere.
 """
 
-from . import draw, golden, normal, products, threefry
+from . import draw, normal, products, threefry
 from .draw import DRAW_VERSION, Law, entry, law, seed_words
 from .products import ABSENT, Matrix
 
@@ -16,7 +16,6 @@ __all__ = [
     "Matrix",
     "draw",
     "entry",
-    "golden",
     "law",
     "normal",
     "products",

@@ -93,14 +93,6 @@ def dense_pair(request, backend):
     return ours, formula, (jnp.float64(LOC), jnp.float64(SCALE))
 
 
-@pytest.fixture(params=["pair", "dense_pair"])
-def any_pair(request):
-    if request.param == "pair":
-        # One representative a kernel; `pair` itself runs them all elsewhere.
-        return request.getfixturevalue("jitnmv_pair")
-    return request.getfixturevalue("dense_pair")
-
-
 def same(ours, formula):
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12),

@@ -346,7 +346,9 @@ def test_explain(second):
 
 
 def test_interpreted_is_taken_by_name_only(second):
-    lesser = synjit.Backend("second", "1", ("cpu",), priority=10**6, interpreted_on=("cpu",))
+    lesser = synjit.Backend(
+        "second", "1", ("cpu",), priority=10**6, interpreted_on=("cpu",)
+    )
     object.__setattr__(second, "backend", lesser)
     explanation = synjit.explain(platform="cpu")
     assert explanation.backend == "numba"
