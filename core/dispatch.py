@@ -52,7 +52,7 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
         return "it is interpreted here: a lesser grade, taken only by name"
     try:
         refusal = candidate.hook.synjit_refuses(problem=problem)
-    except Exception as error:  # noqa: BLE001, whatever a plugin may raise
+    except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"synjit_refuses raised {type(error).__name__}: {error}"
     if not isinstance(refusal, str):
         return f"synjit_refuses returned {refusal!r}, and not a string"
@@ -154,6 +154,7 @@ class Explanation:
     reasons: dict[str, str]
 
     def __str__(self) -> str:
+        """Write it out, a line for each backend."""
         p = self.problem
         lines = [
             f"{p.product}{' transposed' if p.transpose else ''}, shape {p.shape}, "

@@ -117,7 +117,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
         problem.platform,
         product,
         problem.dtype if product == "floats" else "int32",
-        bool(jax.config.jax_enable_x64),
+        bool(jax.config.read("jax_enable_x64")),
     )
     with _lock:
         pending = _verdicts.setdefault((id(registered), asked), _Pending(registered))
@@ -130,7 +130,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
     dtype = "float32" if product == "floats" else "int32"
-    asked = Asked(platform, product, dtype, bool(jax.config.jax_enable_x64))
+    asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
         return pending.verdict.grade

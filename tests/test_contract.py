@@ -2,7 +2,9 @@
 """The conformance suite: that it is right, whole, and says what it saw."""
 
 import json
+import re
 import tomllib
+import types
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -188,6 +190,31 @@ def example(monkeypatch):
 def test_the_example_is_right(example, case):
     assert example.backend.platforms == ("cpu", "cuda", "rocm", "tpu")
     assert check("xla", case) == ""
+
+
+@pytest.fixture
+def of_the_page(monkeypatch):
+    """Make a module of the plugin that the page has newcomers start from."""
+    page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
+    code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
+    module = types.ModuleType("synjit_mine")
+    exec(code, module.__dict__)  # noqa: S102
+    yield registry().register(module)
+    registry().unregister("mine")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("events", 0.1, (2100, 37), -1, (700, 3), batch=2, known=False),
+        Case("events", 0.9, (1501, 3), transpose=True, pattern="positive"),
+        Case("floats", 0.3, (511, 17), pattern="nonfinite", concrete=True),
+        Case("dense", 0.01, (300, 5), origin=(8000, 1)),
+    ],
+    ids=str,
+)
+def test_the_plugin_of_the_page_is_right(of_the_page, case):
+    assert check("mine", case) == ""
 
 
 def test_check_of_an_unknown_backend():

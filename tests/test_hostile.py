@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backends that are wrong, each in its own way: all are refused, and the fault named."""
+"""Backends that are wrong, each in its own way: all are refused, the fault named."""
 
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import pytest
 import synjit
 from synjit import Backend, BackendError, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, quick_cases
+from synjit.conformance import Case, Check, check
 from synjit.conformance.runner import problem_of
 from synjit.registry import Registry, registry
 
@@ -80,7 +79,7 @@ class TransposeIsNoOp(Honest):
 
 
 class IgnoresOrigin(Honest):
-    fault = "the window's offset is ignored"
+    fault = "as if the origin were (0, 0): it is ignored"
 
     def events(self, problem, seed, origin, law, events):
         return super().events(problem, seed, jnp.zeros_like(origin), law, events)
@@ -314,6 +313,13 @@ def test_the_honest_one_is_not_refused(register):
     assert jnp.array_equal(run("events", "Honest"), run("events", "numba"))
 
 
+def test_a_hundred_equal_calls_are_made(register):
+    """The cases alone make as many; what is tiny is called again and again besides."""
+    register(WrongEveryHundredthCall())
+    what = Check("calls", Case("events", 0.5, (1, 5)))
+    assert "call 100 of 208" in check("WrongEveryHundredthCall", what)
+
+
 @pytest.mark.parametrize("plugin", [IgnoresHighWordOfSeed, IgnoresOrigin])
 def test_the_program_in_a_refusal_shows_the_fault(plugin, register, capsys):
     name = register(plugin()).backend.name
@@ -448,10 +454,3 @@ def test_quarantine_of_what_cannot_be_imported():
     fresh._load_one("honest", lambda: honest, "built in")
     assert "I quit" in fresh.quarantine["quitter"]
     assert "numba" in fresh.backends
-
-
-def test_quick_part_has_all_its_cases():
-    from synjit.conformance.cases import QUICK_COUNTS
-
-    assert {p: len(quick_cases(p)) for p in QUICK_COUNTS} == QUICK_COUNTS
-    assert Path(honest.__file__).exists()

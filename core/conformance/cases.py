@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from itertools import product as combinations
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ def _quick(product: Product, dtype: str) -> Iterator[Case]:
             prob: float,
             shape: tuple[int, int],
             transpose: bool = transpose,
-            **other: object,
+            **other: Any,
         ) -> Case:
             return Case(product, prob, shape, transpose=transpose, dtype=dtype, **other)
 
@@ -201,42 +202,40 @@ def full_cases(product: Product, dtype: str = "float32") -> list[Case]:
 def _full(product: Product, dtype: str) -> Iterator[Case]:
     yield from _quick(product, dtype)
     for transpose in _directions(product):
-
-        def case(
-            prob: float,
-            shape: tuple[int, int],
-            transpose: bool = transpose,
-            **other: object,
-        ) -> Case:
-            return Case(product, prob, shape, transpose=transpose, dtype=dtype, **other)
-
-        for prob, shape in _SHAPES:
-            for pattern in _patterns(product):
-                yield case(prob, shape, pattern=pattern)
-        for known in (True, False):
-            for concrete in (True, False):
-                for corder in (True, False):
-                    yield case(
-                        0.1, (1500, 60), known=known, concrete=concrete, corder=corder
-                    )
-        for seed in _SEEDS:
-            yield case(0.3, (511, 17), seed=seed)
-            yield case(0.3, (511, 17), seed=seed, concrete=True)
-        for origin in (*_ORIGINS, (8170, 9), (1, 1)):
-            yield case(0.01, (50, 60), origin=origin)
-            yield case(0.9, (300, 5), origin=origin)
-        # Windows of one matrix: a device's rows, the next device's rows.
-        for top in (0, 500, 1000):
-            yield case(0.1, (500, 60), origin=(top, 0), pattern="all")
-        if product == "dense":
-            continue
-        for batch in _BATCHES:
-            for pattern in _patterns(product):
-                yield case(0.1, (1500, 60), batch=batch, pattern=pattern)
-            yield case(0.5, (40, 900), batch=batch, corder=False)
-        yield case(0.1, (100_003, 5), batch=2)
+        like = Case(product, 0.1, (1500, 60), transpose=transpose, dtype=dtype)
+        yield from _shapes_and_seeds(like)
+        yield from _origins(like)
+        if product != "dense":
+            yield from _batches(like)
     if product == "events":
         yield Case(product, 1.0, (MANY, 1), transpose=True, pattern="all")
+
+
+def _shapes_and_seeds(like: Case) -> Iterator[Case]:
+    for prob, shape in _SHAPES:
+        for pattern in _patterns(like.product):
+            yield replace(like, prob=prob, shape=shape, pattern=pattern)
+    for known, concrete, corder in combinations((True, False), repeat=3):
+        yield replace(like, known=known, concrete=concrete, corder=corder)
+    for seed, concrete in combinations(_SEEDS, (False, True)):
+        yield replace(like, prob=0.3, shape=(511, 17), seed=seed, concrete=concrete)
+
+
+def _origins(like: Case) -> Iterator[Case]:
+    for origin in (*_ORIGINS, (8170, 9), (1, 1)):
+        yield replace(like, prob=0.01, shape=(50, 60), origin=origin)
+        yield replace(like, prob=0.9, shape=(300, 5), origin=origin)
+    # Windows of one matrix: a device's rows, the next device's rows.
+    for top in (0, 500, 1000):
+        yield replace(like, shape=(500, 60), origin=(top, 0), pattern="all")
+
+
+def _batches(like: Case) -> Iterator[Case]:
+    for batch in _BATCHES:
+        for pattern in _patterns(like.product):
+            yield replace(like, batch=batch, pattern=pattern)
+        yield replace(like, prob=0.5, shape=(40, 900), batch=batch, corder=False)
+    yield replace(like, shape=(100_003, 5), batch=2)
 
 
 def _unique(cases: Iterable[Case]) -> list[Case]:

@@ -12,6 +12,7 @@ Nothing here raises when the folder cannot be read or written, or the disk is fu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import hmac
@@ -28,8 +29,9 @@ from types import ModuleType
 from typing import Any
 
 import jax
-import jaxlib
+import jaxlib.version
 import numpy as np
+
 from synjit import reference
 from synjit.cache import cache_folder
 
@@ -67,7 +69,7 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
             "python": machine.python_version(),
             "numpy": np.__version__,
             "jax": jax.__version__,
-            "jaxlib": jaxlib.__version__,
+            "jaxlib": jaxlib.version.__version__,
             "platform": device.platform,
             "platform version": device.client.platform_version,
             "device": device.device_kind,
@@ -134,10 +136,8 @@ def _read_or_make_key() -> bytes:
     try:
         return _read_key()
     except FileNotFoundError:
-        try:
+        with contextlib.suppress(FileExistsError):
             _write(path, secrets.token_bytes(32), os.link)
-        except FileExistsError:
-            pass
     except OSError:
         _write(path, secrets.token_bytes(32), os.replace)
     return _read_key()

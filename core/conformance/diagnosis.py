@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+
 from synjit import reference
 
 from .cases import Case
@@ -49,7 +50,20 @@ def _wrong(result: NDArray, right: NDArray, bound: NDArray) -> NDArray[np.bool_]
 
 
 def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str]:
-    """Go through known faults: is the result what one of them would give?"""
+    """Go through known faults that the result could be that of."""
+    yield from _guesses_by_value(case, want, got)
+    wrong = [
+        _wrong(result, right, bound)
+        for result, right, bound in zip(got, want.results, want.bounds, strict=True)
+    ]
+    yield from _guesses_by_place(case, wrong)
+
+
+def _guesses_by_value(
+    case: Case, want: Expected, got: Sequence[NDArray]
+) -> Iterator[str]:
+    """Compare with what the reference would give for another case, or roughly."""
+    operand = case.operand()
 
     def agrees(other: Expected) -> bool:
         return all(
@@ -59,26 +73,27 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
             )
         )
 
-    m, n = case.shape
-    if case.product != "dense" and m == n:
-        # The operand is named by the case: give the other direction this one's.
+    others = []
+    if case.product != "dense" and case.shape[0] == case.shape[1]:
         other = replace(case, transpose=not case.transpose)
-        if agrees(_with_operand(other, case)):
-            yield "it is the product with W, not W.T, or the other way round"
-    if case.origin != (0, 0) and agrees(
-        _with_operand(replace(case, origin=(0, 0)), case)
-    ):
-        yield "it is as if the origin were (0, 0): the window's offset is ignored"
+        others.append((other, "it is the product with W, not W.T, or the reverse"))
+    if case.origin != (0, 0):
+        other = replace(case, origin=(0, 0))
+        others.append((other, "it is as if the origin were (0, 0): it is ignored"))
     low = case.seed & 0xFFFFFFFF
-    if low != case.seed and agrees(_with_operand(replace(case, seed=low), case)):
-        yield "it is as if the high word of the seed were 0"
-    rounded = want._replace(bounds=[np.abs(right) * 2.0**-18 for right in want.results])
-    if case.product == "events" and agrees(rounded):
+    if low != case.seed:
+        other = replace(case, seed=low)
+        others.append((other, "it is as if the high word of the seed were 0"))
+    for other, guess in others:
+        if agrees(expected(other, operand)):
+            yield guess
+    bounds = [np.abs(right) * 2.0**-18 for right in want.results]
+    if case.product == "events" and agrees(want._replace(bounds=bounds)):
         yield "it is nearly right: are the sums made in floats?"
-    wrong = [
-        _wrong(result, right, bound)
-        for result, right, bound in zip(got, want.results, want.bounds, strict=True)
-    ]
+
+
+def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
+    """Look at where the wrong entries are."""
     if case.batch > 1 and not any(w[:, 0].any() for w in wrong):
         yield "the first vector of the batch is right, others are not"
     if case.pattern == "nonfinite":
@@ -87,13 +102,8 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         yield "without events, sums must be 0"
     if not case.transpose:
         length = 1 << reference.law(case.prob).log2_chunk
-        last = (case.origin[0] + m - 1) // length * length - case.origin[0]
+        last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
         if last > 0 and not any(w[:last].any() for w in wrong):
             yield f"only rows of the last chunk are wrong (from row {last})"
-    if m > 2**15 and not any(w[: 2**15].any() for w in wrong):
+    if case.shape[0] > 2**15 and not any(w[: 2**15].any() for w in wrong):
         yield "only rows beyond 32767 are wrong: does an index overflow?"
-
-
-def _with_operand(other: Case, case: Case) -> Expected:
-    """Results of another case on this case's operand."""
-    return expected(other, case.operand())

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
 from synjit import reference
 from synjit.reference import draw
 
@@ -38,13 +39,14 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
     if operand is None:
         operand = case.operand()
     if case.product == "events":
-        results = [_integer_sums(x, operand) for x in (mask, weights)]
-        return Expected(("N", "Z"), np.dtype(np.int32), results, [exact] * 2)
+        sums = [_integer_sums(x, operand) for x in (mask, weights)]
+        return Expected(("N", "Z"), np.dtype(np.int32), sums, [exact] * 2)
     # A sum of k terms in any order is off by at most k units of rounding of the sum
     # of their magnitudes (Higham, Accuracy and Stability, 2nd ed., section 4.2).
     unit = float(np.finfo(case.dtype).eps) * max(case.operand_length, 1)
     values = np.where(np.isfinite(operand), operand, 0).astype(np.float64)
-    results, bounds = [], []
+    results: list[NDArray] = []
+    bounds: list[NDArray] = []
     for factor in (mask.astype(np.float64), weights.astype(np.float64)):
         total = factor @ values
         for j, b in np.argwhere(~np.isfinite(operand)):

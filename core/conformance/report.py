@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
+import jaxlib.version
 
 import synjit
 from synjit import reference
 
 from .certificate import SUITE_VERSION
-from .suite import Report, Result
+from .suite import Report, Result, Status
 
 FORMAT = 1
 
@@ -35,12 +35,11 @@ def table(rows: Sequence[Sequence[object]]) -> str:
 def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
     """Sum a report up: a table, failures with programs that show them, refusals."""
     about = _about(report, backend)
-    lines = [
+    head = (
         f"{backend.name} {backend.version} on {report.platform} ({about['device']}), "
-        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}",
-        "",
-        table(_rows(report.results)),
-    ]
+        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}"
+    )
+    lines = [head, "", table(_rows(report.results))]
     for result in report.failures[:shown]:
         snippet = result.check.snippet(report.backend, report.platform)
         lines += ["", f"FAILED {result.check}", f"  {result.reason}", "  To see it:"]
@@ -54,11 +53,11 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
             lines += ["", f"{status.upper()} {count} checks: {reason}"]
     lines += ["", *report.faults] if report.faults else []
     if len(report.results) != report.required:
-        lines += [
-            "",
+        missing = (
             f"{report.required - len(report.results)} of {report.required} checks "
-            "have not run: a suite that skipped is a suite that failed",
-        ]
+            "have not run: a suite that skipped is a suite that failed"
+        )
+        lines += ["", missing]
     verdict = "conforms" if report.conforms else "DOES NOT CONFORM"
     return "\n".join([*lines, "", f"{backend.name} {verdict}"])
 
@@ -67,7 +66,7 @@ def _rows(results: Iterable[Result]) -> list[list[object]]:
     rows: dict[str, list[Result]] = {}
     for result in results:
         rows.setdefault(result.check.section, []).append(result)
-    statuses = ("passed", "failed", "refused", "known gap")
+    statuses: tuple[Status, ...] = ("passed", "failed", "refused", "known gap")
     head: list[object] = ["checks", "grade", *statuses, "seconds"]
     body: list[list[object]] = []
     for section, found in rows.items():
@@ -91,7 +90,7 @@ def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
         if report.platform in backend.interpreted_on
         else "on the device",
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": jaxlib.version.__version__,
         "draw": reference.DRAW_VERSION,
         "suite": SUITE_VERSION,
     }

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
 from synjit import reference
 from synjit.hookspecs import Problem
 
@@ -26,7 +27,7 @@ CALLS_PER_THREAD = 16
 MATRIX_OPERANDS = ("seed", "origin", "law")
 
 
-class Refused(Exception):  # noqa: N818, not an error but an answer
+class Refused(Exception):  # noqa: N818, an answer, not an error
     """The backend says, in words, that it cannot take the problem."""
 
 
@@ -98,7 +99,7 @@ class Runner:
             return self._check_calls(case, want)
         except Refused:
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001, whatever a backend may raise
             return f"called again and again, it raised {_describe(error)}"
 
     def _check(self, case: Case, want: Expected) -> str:
@@ -129,7 +130,7 @@ class Runner:
             return reason
         operands = jax.device_put(self._traced(case, operands_of(case)), self.device)
 
-        x64 = bool(jax.config.jax_enable_x64)  # a thread of its own has its own
+        x64 = bool(jax.config.read("jax_enable_x64"))  # a thread of its own has its own
 
         def calls(number: int) -> list[list[jax.Array]]:
             with jax.enable_x64(x64):

@@ -183,7 +183,7 @@ def run_transform(name: str, backend: str, platform: str) -> str:
     """Run one of these checks on a platform's first device; say what is wrong."""
     device = jax.local_devices(backend=platform)[0]
     try:
-        with jax.default_device(device), jax.enable_x64(False):  # noqa: FBT003
+        with jax.default_device(device), jax.enable_x64(False):
             return TRANSFORMS[name](backend)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"it raised {type(error).__name__}: {error}"

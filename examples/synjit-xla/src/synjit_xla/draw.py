@@ -3,6 +3,7 @@
 
 import jax.numpy as jnp
 from jax import lax
+
 from synjit.reference import draw as law_of_draw
 from synjit.reference import normal, threefry
 

@@ -3,6 +3,7 @@
 
 import jax
 import jax.numpy as jnp
+
 from synjit import Backend, Problem, hookimpl
 from synjit.reference import ABSENT
 
@@ -15,7 +16,7 @@ def synjit_backend() -> Backend:
 
 
 @hookimpl
-def synjit_refuses(problem: Problem) -> str:
+def synjit_refuses(problem: Problem) -> str:  # noqa: ARG001
     return ""
 
 
