@@ -138,7 +138,11 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 def test_lowers_for_tpu(product, transpose, log2_chunk, x64):
     asked = problem(product, transpose=transpose, log2_chunk=log2_chunk)
     assert plugin.synjit_refuses(asked) == ""
-    shapes = [((2,), "uint32"), ((2,), "uint32"), ((reference.draw.LAW_WORDS,), "uint32")]
+    shapes = [
+        ((2,), "uint32"),
+        ((2,), "uint32"),
+        ((reference.draw.LAW_WORDS,), "uint32"),
+    ]
     if product != "dense":
         dtype = "bool" if product == "events" else "float32"
         shapes.append(((3000 if transpose else 700, 3), dtype))
