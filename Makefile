@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check aot aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
+	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
 $(VENV)/ready: pyproject.toml
@@ -38,6 +39,13 @@ check: $(VENV)/ready
 	@cp -r reference build/types/synjit/reference
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
+
+aot: aot-tpu
+
+aot-tpu: $(VENV)/ready
+	@echo "== TPU kernels, compiled by libtpu (no TPU is needed)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tpu]'
+	@$(BIN)/python benchmarks/aot_tpu.py
 
 clean:
 	rm -rf $(VENV) demo-out build dist *.egg-info

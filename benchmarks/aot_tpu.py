@@ -10,12 +10,14 @@ innermost loop.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,19 +53,17 @@ class Variant:
 
 
 def variants() -> list[Variant]:
-    """Every kernel, with short and long chunks, a traced prob, and many vectors."""
+    """Every kernel, with a traced prob, and many vectors; W @ x with short chunks."""
     result = []
     for product in ("events", "floats"):
         for transpose in (False, True):
             result += [
-                Variant(product, transpose, 0.5),
-                Variant(product, transpose, 0.1),
-                Variant(product, transpose, 0.001),
+                Variant(product, transpose),
                 Variant(product, transpose, traced=True),
                 Variant(product, transpose, batch=40),
             ]
-    dense = [Variant("dense", prob=prob) for prob in (0.5, 0.1, 0.001)]
-    return [*result, *dense, Variant("dense", traced=True)]
+        result.append(Variant(product, prob=0.5))
+    return [*result, Variant("dense"), Variant("dense", traced=True)]
 
 
 # --- one chip, in a process of its own ---------------------------------------------
@@ -83,10 +83,15 @@ def compile_all(chip: str) -> None:
         topology = topologies.get_topology_desc(
             platform="tpu", topology_name=CHIPS[chip][0]
         )
-        for variant in variants():
+        device = topology.devices[0]
+        tasks: list[Callable[[], dict[str, Any]]] = [
+            functools.partial(measure, variant, device, Path(dump))
+            for variant in variants()
+        ]
+        for task in [*tasks, functools.partial(compile_step, topology.devices)]:
             start = time.perf_counter()
             try:
-                answer = measure(variant, topology.devices[0], Path(dump))
+                answer = task()
             except Exception as error:  # noqa: BLE001, whatever the compiler may raise
                 answer = {"error": f"{type(error).__name__}: {error}"}
             answer["seconds"] = time.perf_counter() - start
@@ -136,6 +141,7 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
         raise MemoryError(f"takes {workspace} bytes of workspace; stated: {stated}")
     kernel = tpu_bundles.read(dump, f"synjit_{variant.product}")
     return {
+        "prob": variant.prob,
         "elements": sizes.elements_at_once(problem),
         "workspace": workspace,
         "vmem": kernel.vmem,
@@ -145,19 +151,61 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
     }
 
 
+def compile_step(devices: list[Any]) -> dict[str, Any]:
+    """Compile a step of neurons, their rows of the matrix cut over all devices."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    from synjit import reference  # noqa: PLC0415
+    from synjit.primitives import Matrix, Static, events  # noqa: PLC0415
+
+    mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
+    cut = jax.sharding.NamedSharding(mesh, jax.P("rows"))
+    whole = jax.sharding.NamedSharding(mesh, jax.P())
+    law = reference.law(0.1)
+
+    def local(v: jax.Array, spikes: jax.Array) -> jax.Array:
+        rows = v.shape[0]
+        top = jax.lax.axis_index("rows").astype(jnp.uint32) * np.uint32(rows)
+        origin = jnp.stack([top, jnp.uint32(0)])
+        matrix = Matrix(
+            jnp.array([7, 0], jnp.uint32), origin, jnp.asarray(law.encode())
+        )
+        static = Static((rows, len(spikes)), log2_chunk=law.log2_chunk)
+        n, z = events(matrix, spikes[:, None], static)
+        return 0.9 * v + n[:, 0] + z[:, 0] * 2.0**-16
+
+    def step(v: jax.Array) -> jax.Array:
+        spikes = jax.lax.with_sharding_constraint(v > 1, whole)
+        specs = (jax.P("rows"), jax.P())
+        return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=specs[0])(
+            v, spikes
+        )
+
+    v = jax.ShapeDtypeStruct((1000 * len(devices),), "float32", sharding=cut)
+    compiled = jax.jit(step).trace(v).lower(lowering_platforms=("tpu",)).compile()
+    if "tpu_custom_call" not in compiled.as_text():
+        raise RuntimeError("the kernel is not in the compiled step")
+    return {"workspace": compiled.memory_analysis().temp_size_in_bytes}
+
+
 # --- the table --------------------------------------------------------------------
 
 
-def row(chip: str, variant: Variant, answer: dict[str, Any]) -> str:
+def row(chip: str, variant: object, answer: dict[str, Any]) -> str:
     """One line of the table."""
     if "error" in answer:
         return f"| {chip} | {variant} | **{answer['error'].splitlines()[0][:200]}** |"
+    if "bundles" not in answer:
+        workspace = f"{answer['workspace'] / 2**20:.1f}"
+        return f"| {chip} | {variant} | {workspace} ||||||| {answer['seconds']:.1f} |"
     elements = answer["elements"] / answer["bundles"] * CHIPS[chip][1]
     return (
         f"| {chip} | {variant} | {answer['workspace'] / 2**20:.1f} "
         f"| {answer['vmem'] / 2**20:.2f} "
         f"| {answer['bundles']} | {answer['elements']} | {elements:.1f} "
-        f"| {elements * variant.prob:.3g} "
+        f"| {elements * answer['prob']:.2f} "
         f"| {answer['limit']} {answer['busy']:.0%} | {answer['seconds']:.1f} |"
     )
 
@@ -183,7 +231,7 @@ def main() -> int:
     print("| chip | kernel | workspace, MB | VMEM, MB | bundles | elements ", end="")
     print("| G elements/s | G connections/s | fullest slot | compile, s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    wanted = variants()
+    wanted = [*variants(), "a step cut by rows over all devices"]
     failures = 0
     with ThreadPoolExecutor(options.processes) as pool:
         asked = pool.map(ask, options.chips)

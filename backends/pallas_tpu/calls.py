@@ -75,7 +75,7 @@ def dense(
     """Give the entries, cut out of whole tiles."""
     cut = sizes(problem)
     m, n = problem.shape
-    row, offset, tiles = _window(origin, m, cut.tile)
+    row, offset = _first_row(origin, cut.tile)
     scalars = parameters.pack(
         seed, origin, law, top=row - offset, bottom=row + m, count=jnp.int32(n)
     )
@@ -86,7 +86,7 @@ def dense(
         ),
         scalars,
         law,
-        grid=(cut.blocks, tiles),
+        grid=(cut.blocks, cut.tiles),
         operands=[],
         specs=[],
         out_shape=jax.ShapeDtypeStruct(
@@ -174,7 +174,7 @@ def _forward(
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     m, _ = problem.shape
-    row, offset, tiles = _window(origin, m, cut.tile)
+    row, offset = _first_row(origin, cut.tile)
     scalars = parameters.pack(
         seed, origin, law, top=row - offset, bottom=row + m, count=count
     )
@@ -197,7 +197,7 @@ def _forward(
         body,
         scalars,
         law,
-        grid=(cut.passes, tiles, blocks),
+        grid=(cut.passes, cut.tiles, blocks),
         operands=[columns, given],
         specs=[
             pl.BlockSpec((1, SUBLANES, LANES), lambda p, t, c, *_: (c, 0, 0)),
@@ -283,13 +283,10 @@ def _in_lists(items: jax.Array) -> jax.Array:
     return jnp.swapaxes(blocks, -1, -2)
 
 
-def _window(
-    origin: jax.Array, m: int, tile: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Give the first row, its offset in the first tile, and the number of tiles."""
+def _first_row(origin: jax.Array, tile: int) -> tuple[jax.Array, jax.Array]:
+    """Give the first row, int32, and its offset in the first tile."""
     row = lax.bitcast_convert_type(origin[0], jnp.int32)
-    offset = row & (tile - 1)
-    return row, offset, parameters.blocks(offset + m, _log2(tile))
+    return row, row & (tile - 1)
 
 
 def _pallas_call(
@@ -312,6 +309,7 @@ def _pallas_call(
         limits.reshape(LIMIT_ROWS, LANES),
         jnp.asarray(np.reshape(normal.TABLE, (TABLE_ROWS, LANES))),
     ]
+    operands = [_varying_as(scalars, array) for array in (*tables, *operands)]
     whole = [pl.BlockSpec(table.shape, lambda *_: (0, 0)) for table in tables]
     return pl.pallas_call(
         body,
@@ -322,14 +320,40 @@ def _pallas_call(
             out_specs=out_specs,
             scratch_shapes=scratch,
         ),
-        out_shape=out_shape,
+        out_shape=jax.tree.map(functools.partial(_like, scalars), out_shape),
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel",) * (len(grid) - 1) + ("arbitrary",)
         ),
         interpret=problem.platform != "tpu",
         name=f"synjit_{problem.product}",
-    )(scalars, *tables, *operands)
+    )(scalars, *operands)
 
 
 def _log2(power: int) -> int:
     return power.bit_length() - 1
+
+
+# --- inside shard_map -------------------------------------------------------------
+
+
+def _axes(array: jax.Array) -> frozenset[str]:
+    """Mesh axes over which an array varies."""
+    aval = jax.typeof(array)
+    if hasattr(aval, "manual_axis_type"):
+        return aval.manual_axis_type.varying
+    return aval.vma  # its name before jax 0.10.2
+
+
+def _varying_as(like: jax.Array, array: jax.Array) -> jax.Array:
+    """Mark an array as varying over the mesh axes that another varies over."""
+    missing = _axes(like) - _axes(array)
+    if not missing:
+        return array
+    return lax.pcast(array, tuple(sorted(missing)), to="varying")
+
+
+def _like(like: jax.Array, out: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Describe a result that varies over the mesh axes that an array varies over."""
+    aval = jax.typeof(like)
+    name = "manual_axis_type" if hasattr(aval, "manual_axis_type") else "vma"
+    return jax.ShapeDtypeStruct(out.shape, out.dtype, **{name: getattr(aval, name)})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """W @ events and W @ values: eight columns and LANES rows to a register.
 
-The grid goes over passes of vectors, tiles of rows, and blocks of the list of columns;
-the last two are as many as there is work for. A tile's sums stay in vector memory,
+The grid goes over passes of vectors, tiles of rows, and blocks of the list of columns,
+as many as are filled. The last tile may have no row, where the first is whole. A tile's sums stay in vector memory,
 with eight partial sums to a row, one for each sublane, until the last column is done.
 
 For eight columns, one pass of Threefry along the lanes makes the key words of all
@@ -111,7 +111,8 @@ def kernel(
         lax.fori_loop(0, blocks(rows, log2_rows), one_chunk, None)
 
     left = blocks(p.count - block * LIST_BLOCK, LOG2_SUBLANES)
-    lax.fori_loop(0, jnp.minimum(left, LANES), eight_columns, None)
+    groups = jnp.where(rows > 0, jnp.minimum(left, LANES), 0)
+    lax.fori_loop(0, groups, eight_columns, None)
 
     @pl.when(block == pl.num_programs(2) - 1)
     def _() -> None:

@@ -98,7 +98,7 @@ def workspace_bytes(problem: Problem) -> int:
     """Bytes of the chip's main memory beyond the operands and the results.
 
     Of the products, the operand in blocks and the results in blocks, before they are
-    cut and put side by side; of the dense matrix, the matrix in whole tiles.
+    cut and put side by side; of the dense matrix, twice the matrix in whole tiles.
     """
     s = sizes(problem)
     m, n = problem.shape
@@ -106,7 +106,7 @@ def workspace_bytes(problem: Problem) -> int:
     padded_columns = s.blocks * s.sublanes * LANES
     padded_rows = s.tiles * s.tile
     if problem.product == "dense":
-        return 4 * padded_rows * padded_columns
+        return 2 * 4 * padded_rows * padded_columns
     length = m if problem.transpose else n
     out = padded_columns if problem.transpose else padded_rows
     length = LIST_BLOCK * max(1, -(-length // LIST_BLOCK))
