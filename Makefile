@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check aot aot-tpu clean
+.PHONY: help demo test check aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -40,12 +40,35 @@ check: $(VENV)/ready
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
 
-aot: aot-tpu
+aot: aot-gpu aot-tpu
 
-aot-tpu: $(VENV)/ready
+# Environments of their own: with a plugin installed and no device, jax complains.
+AOT_GPU := .venv-aot-gpu
+AOT_TPU := .venv-aot-tpu
+
+$(AOT_GPU)/ready: pyproject.toml
+	@echo "== setting up $(AOT_GPU): 350 MB (once)"
+	@$(PYTHON) -m venv $(AOT_GPU)
+	@$(AOT_GPU)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@version=$$($(AOT_GPU)/bin/python -c 'import jax; print(jax.__version__)') && \
+	$(AOT_GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version \
+	  nvidia-cuda-nvcc nvidia-cuda-nvdisasm
+	@touch $@
+
+$(AOT_TPU)/ready: pyproject.toml
+	@echo "== setting up $(AOT_TPU) (once)"
+	@$(PYTHON) -m venv $(AOT_TPU)
+	@$(AOT_TPU)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tpu]'
+	@touch $@
+
+aot-gpu: $(AOT_GPU)/ready
+	@echo "== GPU kernels, compiled for H100 and A100 (no GPU is needed)"
+	@$(AOT_GPU)/bin/python benchmarks/aot_gpu.py
+
+aot-tpu: $(AOT_TPU)/ready
 	@echo "== TPU kernels, compiled by libtpu (no TPU is needed)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[tpu]'
-	@$(BIN)/python benchmarks/aot_tpu.py
+	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) demo-out build dist *.egg-info
+	rm -rf $(VENV) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info

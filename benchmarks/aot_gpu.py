@@ -28,7 +28,7 @@ from typing import Any
 DUMP = Path(tempfile.mkdtemp(prefix="synjit-aot-"))
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used here
 os.environ["XLA_FLAGS"] = (
-    f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_hlo_as_text"
+    f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_emitter_re=.*"
 )
 
 import jax  # noqa: E402

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU backend where there is no GPU: interpreted, and lowered but not compiled.
+
+The full set of quick cases takes some minutes when interpreted; these are one of each
+kind. ``benchmarks/gpu_device.py`` runs them all on a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+
+import synjit
+from synjit import conformance, dispatch, reference
+from synjit.backends.pallas_gpu import atomics, calls
+from synjit.conformance import suite
+from synjit.conformance.cases import Case
+from synjit.hookspecs import Problem
+from synjit.reference import draw
+from synjit.registry import registry
+
+NAME = "pallas_gpu"
+
+CASES = [
+    # many chunks; one, much longer than the window; a window across chunks' edges
+    Case("events", 0.1, (2500, 50)),
+    Case("events", 1e-4, (700, 300), pattern="all"),
+    Case("events", 0.1, (1500, 60), origin=(700, 3), seed=-1, batch=5),
+    # every entry asked for: dense, and a window lower than its chunk
+    Case("events", 0.5, (257, 129)),
+    Case("events", 0.01, (50, 60), origin=(8170, 9), batch=2),
+    # listed where many rows are active, asked where few are
+    Case("events", 0.1, (1500, 60), transpose=True, pattern="all"),
+    Case("events", 0.1, (1500, 60), transpose=True, pattern="one", origin=(700, 3)),
+    Case("events", 0.3, (511, 17), transpose=True, batch=9),
+    Case("floats", 0.1, (1500, 60), batch=2),
+    Case("floats", 0.77, (300, 65), batch=5),
+    Case("floats", 0.01, (8193, 40), transpose=True, batch=2),
+    Case("dense", 0.01, (8193, 40)),
+    Case("dense", 0.77, (300, 65), origin=(8170, 9), seed=2**40 + 5),
+]
+
+
+def describe(case: Case) -> str:
+    direction = "transpose" if case.transpose else "straight"
+    return f"{case.product}-{case.prob}-{case.shape}-{direction}-{case.batch}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=describe)
+def test_conforms_when_interpreted(case):
+    report = conformance.run(registry().backends[NAME], "cpu", [case])
+    assert report.passed, report.failures[0].reason
+
+
+@pytest.mark.parametrize("prob", [0.0, 0.1, 1.0])
+def test_traced_law_gives_the_same(prob):
+    case = Case("events", prob, (700, 40), batch=2)
+    law = reference.law(prob)
+    problem = replace(suite.problem_of(case, "cpu", law), log2_chunk=None)
+    words = np.array(reference.seed_words(case.seed), np.uint32)
+    origin = np.zeros(2, np.uint32)
+    run = jax.jit(functools.partial(calls.events, problem))
+    n, z = run(words, origin, law.encode(), case.operand())
+    want, _ = suite.expected(case)
+    np.testing.assert_array_equal(n, want[0])
+    np.testing.assert_array_equal(z, want[1])
+
+
+def test_columns_cut_into_bands_give_the_same(monkeypatch):
+    monkeypatch.setattr(calls, "_max_chunks", lambda _: 2**31 // 23)
+    case = Case("events", 0.1, (300, 40))
+    problem = suite.problem_of(case, "cpu", reference.law(0.1))
+    assert len(calls._bands(problem, case.operand())) == 2
+    report = conformance.run(registry().backends[NAME], "cpu", [case])
+    assert report.passed, report.failures[0].reason
+
+
+def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
+    monkeypatch.setattr(dispatch, "verdict", lambda *_: "")
+    events = np.arange(40) % 3 == 0
+    product = functools.partial(
+        synjit.binary_jitnmv, 1.0, 0.1, 0.5, events, 42, shape=(30, 40)
+    )
+    np.testing.assert_array_equal(product(backend="pallas"), product(backend="numba"))
+    problem = Problem("events", (30, 40), False, 1, "int32", True, 8, "cpu")
+    assert dispatch.choose(problem, None).backend.name == "numba"
+
+
+# --- lowered for a GPU ------------------------------------------------------------
+
+
+def some_gpu():
+    """Say which GPU is meant: jax 0.11 asks when it lowers, earlier ones do not."""
+    try:
+        chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
+    except (AttributeError, TypeError):
+        return contextlib.nullcontext()
+    mesh = jax.sharding.AbstractMesh((), (), abstract_device=chip)
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
+def arguments(problem: Problem) -> list[jax.ShapeDtypeStruct]:
+    result = [jax.ShapeDtypeStruct((w,), jnp.uint32) for w in (2, 2, draw.LAW_WORDS)]
+    if problem.product != "dense":
+        length = problem.shape[0] if problem.transpose else problem.shape[1]
+        dtype = jnp.bool_ if problem.product == "events" else problem.dtype
+        result.append(jax.ShapeDtypeStruct((length, problem.batch), dtype))
+    return result
+
+
+PROBLEMS = [
+    Problem(product, (10**6, 10**6), transpose, batch, "float32", True, k, "cuda")
+    for product in ("events", "floats")
+    for transpose, batch, k in (
+        (False, 1, 17),
+        (False, 3, None),
+        (False, 3, 8),
+        (True, 3, 17),
+    )
+] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, "cuda")]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_lowers_without_a_gpu_and_within_its_memory(problem):
+    function = functools.partial(getattr(calls, problem.product), problem)
+    with some_gpu():
+        traced = jax.jit(function).trace(*arguments(problem))
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "xla.gpu.triton" in text
+    bound = calls.temporary_bytes(problem)
+    results = {v.aval.shape for v in traced.jaxpr.jaxpr.outvars}
+    for equation in equations(traced.jaxpr.jaxpr):
+        for variable in equation.outvars:
+            size = variable.aval.size * variable.aval.dtype.itemsize
+            whole = problem.product == "dense" and variable.aval.size == 10**8
+            assert size <= bound or whole or variable.aval.shape in results, equation
+
+
+def equations(jaxpr):
+    """List the equations of a computation, kernels' own left out: they are registers."""
+    for equation in jaxpr.eqns:
+        yield equation
+        if equation.primitive.name == "pallas_call":
+            continue
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")
+        ):
+            if hasattr(inner, "jaxpr"):
+                yield from equations(inner.jaxpr)
+
+
+def test_memory_is_bounded_by_what_goes_in_and_out():
+    for problem in PROBLEMS[:-1]:
+        m, n = problem.shape
+        vectors = (m + n) * max(problem.batch, 1)
+        assert calls.temporary_bytes(problem) <= 100 * vectors + 2**27
+
+
+def test_integers_are_added_by_relaxed_integer_atomics(capsys):
+    assert atomics.RELAXED, "Pallas' helpers have moved: atomics fence now"
+
+    def kernel(index, value, _, out):
+        atomics.scatter_add(out, index[...], value[...], value[...] > 0, device=True)
+
+    def add(*operands):
+        return pl.pallas_call(
+            kernel,
+            out_shape=jax.ShapeDtypeStruct((64,), jnp.int32),
+            input_output_aliases={2: 0},
+            compiler_params=plgpu.CompilerParams(num_warps=1),
+            debug=True,
+        )(*operands)
+
+    words = [jax.ShapeDtypeStruct((size,), jnp.int32) for size in (32, 32, 64)]
+    with some_gpu():
+        jax.jit(add).trace(*words).lower(lowering_platforms=("cuda",))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "atomic" in line]
+    triton = [line for line in lines if "tt.atomic_rmw" in line]
+    assert len(triton) == 1
+    assert "atomic_rmw add, relaxed, gpu" in triton[0]
+
+
+def test_interpreted_atomics_add_up_repeated_indices():
+    def kernel(index, value, _, out):
+        atomics.scatter_add(out, index[...], value[...], value[...] > 1, device=False)
+
+    add = pl.pallas_call(
+        kernel,
+        out_shape=jax.ShapeDtypeStruct((4,), jnp.int32),
+        input_output_aliases={2: 0},
+        interpret=True,
+    )
+    index, value = jnp.array([1, 1, 3, 2]), jnp.array([2, 5, 7, 1])
+    result = add(index, value, jnp.zeros(4, jnp.int32))
+    np.testing.assert_array_equal(result, [0, 7, 0, 7])
+
+
+# --- the door ---------------------------------------------------------------------
+
+
+def test_refuses_in_words_what_it_cannot_count():
+    hook = registry().backends[NAME].hook
+    large = Problem("dense", (2**16, 2**16), False, 0, "int32", True, 8, "cuda")
+    assert "4294967296 elements" in hook.synjit_refuses(problem=large)
+    large = Problem("events", (2**20, 10), False, 2**12, "int32", True, 8, "cuda")
+    assert "elements" in hook.synjit_refuses(problem=large)
+    assert not hook.synjit_refuses(problem=replace(large, batch=1))
+
+
+def test_the_plugin_imports_no_pallas():
+    code = "import sys, synjit.backends.pallas_gpu.plugin; "
+    code += "print('jax.experimental.pallas' in sys.modules)"
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "False"
