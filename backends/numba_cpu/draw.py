@@ -84,7 +84,7 @@ def threefry2x32(k0, k1, c0, c1):
     return u32(x0 + k2), u32(u32(x1 + k0) + u32(5))
 
 
-@njit(forceinline=True)
+@njit
 def make_keys(seed, law, n_limits, columns, chunks, keys):
     """Fill the key block for LANES pairs of column and chunk.
 
@@ -97,6 +97,7 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
     keys : uint32 array (KEY_ROWS, LANES)
         Filled: counts, weight words, multipliers and addends of each lane.
     """
+    prefer_wide_vectors()
     k0, k1 = seed[0], seed[1]
     for lane in range(LANES):
         column = columns[lane]
@@ -112,14 +113,19 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
             a, b = threefry2x32(k0, k1, columns[lane], pair)
             keys[MULTIPLIERS + r, lane] = a | u32(1)
             keys[ADDENDS + r, lane] = b
-    base = law[1]
-    for lane in range(LANES):
-        word = keys[COUNT, lane]
-        below = u32(0)
-        for t in range(2, 2 + n_limits):
-            below = u32(below + u32(law[t] < word))
-        keys[COUNT, lane] = u32(base + below)
     keys[INVERSES, 0] = u32(0)
+    counts = carray(stack_words(LANES), (LANES,))
+    for lane in range(LANES):
+        counts[lane] = law[1]
+    for t in range(2, 2 + n_limits, 8):  # there are 8 * 24, the last ones padding
+        for lane in range(LANES):
+            word = keys[COUNT, lane]
+            below = u32(0)
+            for i in range(8):
+                below = u32(below + u32(law[t + i] < word))
+            counts[lane] = u32(counts[lane] + below)
+    for lane in range(LANES):
+        keys[COUNT, lane] = counts[lane]
 
 
 @njit

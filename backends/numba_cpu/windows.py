@@ -18,6 +18,8 @@ u32 = np.uint32
 KEY_WORDS = KEY_ROWS * LANES
 # Probing a row costs about what listing a connection and looking at its row does.
 PROBE_COST = 1
+# Flags of events that are looked at together, for most of them are 0.
+SCAN = 512
 
 
 @njit(forceinline=True)
@@ -74,6 +76,14 @@ def window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
 
 
 @njit
+def _any(packed):
+    found = np.uint64(0)
+    for w in range(SCAN // 8):
+        found |= packed[w]
+    return found != 0
+
+
+@njit
 def list_active(flags, batch, items, active):
     """List the items (rows of ``flags``) with any event in the batch, ascending.
 
@@ -81,18 +91,17 @@ def list_active(flags, batch, items, active):
     """
     count = 0
     if batch == 1:
-        words = items // 8
-        packed = flags[: 8 * words].view(np.uint64)
-        for first in range(0, words, 8):
-            last = min(first + 8, words)
-            anything = np.uint64(0)
-            for w in range(first, last):
-                anything |= packed[w]
-            if anything:
-                for i in range(8 * first, 8 * last):
-                    active[count] = u32(i)
-                    count += np.int64(flags[i] != 0)
-        for i in range(8 * words, items):
+        blocks = items // SCAN
+        for block in range(blocks):
+            packed = flags[SCAN * block : SCAN * (block + 1)].view(np.uint64)
+            if _any(packed):
+                for w in range(SCAN // 8):
+                    if packed[w]:
+                        first = SCAN * block + 8 * w
+                        for i in range(first, first + 8):
+                            active[count] = u32(i)
+                            count += np.int64(flags[i] != 0)
+        for i in range(SCAN * blocks, items):
             active[count] = u32(i)
             count += np.int64(flags[i] != 0)
         return count
