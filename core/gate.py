@@ -36,6 +36,7 @@ MEANING: dict[Grade, str] = {
 }
 
 SECONDS = 180.0  # of which compiling takes most
+SECONDS_INTERPRETED = 1800.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
             return run(registered, platform, cases, stop=True, runner=runner)
 
     try:
-        report = in_thread(work, _limit())
+        report = in_thread(work, _limit(registered, platform))
     except TimeoutError as late:
         return Verdict(
             "failed", f"it hangs: no end within {late} seconds, at {runner.doing}"
@@ -221,7 +222,7 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
         return "it refused every conformance case"
 
     try:
-        reason = in_thread(work, _limit())
+        reason = in_thread(work, _limit(registered, platform))
     except TimeoutError as late:
         reason = f"it hangs: not lowered for {platform} within {late} seconds"
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
@@ -238,5 +239,7 @@ def _cases(asked: Asked) -> list[Case]:
     return quick_cases(asked.product, dtype)
 
 
-def _limit() -> float:
-    return float(os.environ.get("SYNJIT_GATE_SECONDS", SECONDS))
+def _limit(registered: Registered, platform: str) -> float:
+    interpreted = platform in registered.backend.interpreted_on
+    usual = SECONDS_INTERPRETED if interpreted else SECONDS
+    return float(os.environ.get("SYNJIT_GATE_SECONDS", usual))

@@ -89,7 +89,8 @@ def load(subject: Subject) -> Any:
         if not hmac.compare_digest(signature, _sign(key, body)):
             return None
         content = json.loads(body)
-        return content["result"] if content["subject"] == subject else None
+        same = content["subject"] == json.loads(json.dumps(subject))
+        return content["result"] if same else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

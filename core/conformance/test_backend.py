@@ -16,11 +16,10 @@ import pytest
 from synjit.conformance.checks import FULL_COUNT, Check, full_checks
 from synjit.conformance.runner import Runner
 from synjit.conformance.suite import Result, declared, in_thread, run_check, stale_gaps
+from synjit.hookspecs import Backend
 from synjit.registry import registry
 
 LIMIT = float(os.environ.get("SYNJIT_CHECK_SECONDS", "300"))
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
 
 
 class Session:
@@ -35,7 +34,7 @@ class Session:
             reasons = registry().quarantine
             pytest.fail(f"no backend {name!r} is loaded; in quarantine: {reasons}")
         backend = registered.backend
-        platform = config.getoption("--synjit-platform") or backend.platforms[0]
+        platform = config.getoption("--synjit-platform") or _first_here(backend)
         extra = (gap.partition("=") for gap in config.getoption("--synjit-known-gap"))
         self.gaps = (*backend.known_gaps, *((p, reason) for p, _, reason in extra))
         self.runner = Runner(registered, platform)
@@ -51,6 +50,17 @@ class Session:
         result = in_thread(work, LIMIT)
         self.results.append(result)
         return result
+
+
+def _first_here(backend: Backend) -> str:
+    """Give the first of a backend's platforms of which there is a device."""
+    for platform in backend.platforms:
+        try:
+            jax.local_devices(backend=platform)
+        except RuntimeError:
+            continue
+        return platform
+    pytest.fail(f"{backend.name} is for {', '.join(backend.platforms)}: none is here")
 
 
 @pytest.fixture(scope="session")
