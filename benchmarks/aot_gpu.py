@@ -171,7 +171,7 @@ def tool(name: str) -> str | None:
 
 
 def assemble(ptx: str, arch: str) -> tuple[dict[str, int], list[str]]:
-    """Registers, spills and shared memory; lines of machine code, or else of PTX."""
+    """Give registers, spills, shared memory; lines of machine code, or else of PTX."""
     ptxas = tool("ptxas")
     if ptxas is None:
         raise RuntimeError("there is no ptxas: pip install nvidia-cuda-nvcc")
@@ -208,7 +208,9 @@ def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
             continue
         if not text.endswith(";") or text.startswith("."):
             continue
-        if jump := re.search(r"\bbra\b\S*\s+.*?(\.L_x_\w+|\$L__BB\w+)", text, re.I):
+        if jump := re.search(
+            r"\bbra\b\S*\s+.*?(\.L_x_\w+|\$L__BB\w+)", text, re.IGNORECASE
+        ):
             jumps.append((count, jump[1]))
         count += text.count(";")
     ends: dict[int, int] = {}

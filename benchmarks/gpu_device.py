@@ -25,14 +25,14 @@ from typing import Any
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from jax.experimental import sparse  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import sparse
 
-from synjit import conformance, reference  # noqa: E402
-from synjit.hookspecs import Problem  # noqa: E402
-from synjit.registry import registry  # noqa: E402
+from synjit import conformance, reference
+from synjit.hookspecs import Problem
+from synjit.registry import registry
 
 BACKEND = "pallas_gpu"
 SECONDS = 570
@@ -156,7 +156,7 @@ def repeat(session: Session) -> dict[str, Any]:
 
 
 def throughput(session: Session) -> list[dict[str, Any]]:
-    """Connections (active ones) per second."""
+    """Count active connections per second."""
     rows = []
     for m, n, prob, activity, transpose in REHEARSAL if session.rehearsal else TABLE:
         rng = np.random.default_rng(2)

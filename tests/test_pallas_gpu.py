@@ -146,8 +146,27 @@ def test_lowers_without_a_gpu_and_within_its_memory(problem):
             assert size <= bound or whole or variable.aval.shape in results, equation
 
 
+def test_lowers_inside_shard_map():
+    """With its check of what varies over the mesh, which interpreters cannot pass."""
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    problem = Problem("events", (300, 100), False, 1, "int32", True, 10, "cuda")
+
+    def part(seed, origin, law, events):
+        seed, origin, law = jax.lax.pcast((seed, origin, law), ("x",), to="varying")
+        sums = calls.events(problem, seed, origin, law, events)
+        return jax.lax.psum(sums, "x")
+
+    whole = jax.sharding.PartitionSpec()
+    over = (whole, whole, whole, jax.sharding.PartitionSpec("x"))
+    run = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=over, out_specs=whole))
+    if jax.__version_info__ >= (0, 11):
+        pytest.skip("jax 0.11 takes one mesh: that of the devices, or some GPU's")
+    text = run.trace(*arguments(problem)).lower(lowering_platforms=("cuda",)).as_text()
+    assert "xla.gpu.triton" in text
+
+
 def equations(jaxpr):
-    """List the equations of a computation, kernels' own left out: they are registers."""
+    """List the equations of a computation, but kernels' own: they are registers."""
     for equation in jaxpr.eqns:
         yield equation
         if equation.primitive.name == "pallas_call":

@@ -175,7 +175,7 @@ def probe(window: Window, keys: Keys, row: jax.Array) -> jax.Array:
 
 
 def weight(table: Any, words: tuple[jax.Array, jax.Array], row: jax.Array) -> jax.Array:
-    """z of a row under its column's two words, int32."""
+    """Weigh: z of a row under its column's two words, int32."""
     x = row ^ words[0]
     x = x ^ (x >> u32(17))
     x = x * u32(0xED5AD4BB)
