@@ -5,13 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check aot aot-gpu clean
+.PHONY: help demo test check aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
-	@echo "make aot    compile the kernels for accelerators that need not be there (minutes)"
+	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
 $(VENV)/ready: pyproject.toml
@@ -34,10 +34,17 @@ check: $(VENV)/ready
 	@echo "== lint"
 	@$(BIN)/ruff check
 	@echo "== types"
-	@$(BIN)/mypy
+	@rm -rf build/types && mkdir -p build/types
+	@cp -r core build/types/synjit
+	@cp -r reference build/types/synjit/reference
+	@cp -r backends build/types/synjit/backends
+	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
 
-# An environment of its own: with the plugin installed and no GPU, jax complains.
+aot: aot-gpu aot-tpu
+
+# Environments of their own: with a plugin installed and no device, jax complains.
 AOT_GPU := .venv-aot-gpu
+AOT_TPU := .venv-aot-tpu
 
 $(AOT_GPU)/ready: pyproject.toml
 	@echo "== setting up $(AOT_GPU): 350 MB (once)"
@@ -49,10 +56,19 @@ $(AOT_GPU)/ready: pyproject.toml
 	  nvidia-cuda-nvcc nvidia-cuda-nvdisasm
 	@touch $@
 
-aot: aot-gpu
+$(AOT_TPU)/ready: pyproject.toml
+	@echo "== setting up $(AOT_TPU) (once)"
+	@$(PYTHON) -m venv $(AOT_TPU)
+	@$(AOT_TPU)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tpu]'
+	@touch $@
 
 aot-gpu: $(AOT_GPU)/ready
+	@echo "== GPU kernels, compiled for H100 and A100 (no GPU is needed)"
 	@$(AOT_GPU)/bin/python benchmarks/aot_gpu.py
 
+aot-tpu: $(AOT_TPU)/ready
+	@echo "== TPU kernels, compiled by libtpu (no TPU is needed)"
+	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
+
 clean:
-	rm -rf $(VENV) $(AOT_GPU) demo-out build dist *.egg-info
+	rm -rf $(VENV) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info

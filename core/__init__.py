@@ -3,16 +3,21 @@
 
 from . import hookspecs, reference
 from .arguments import last_seed, new_seed
-from .dispatch import BackendError
+from .dispatch import BackendError, default_backend, explain
 from .hookspecs import Backend, Problem, hookimpl
+from .matrix import Events, JITNormal
 from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
 
 __all__ = [
     "Backend",
     "BackendError",
+    "Events",
+    "JITNormal",
     "Problem",
     "binary_jitnmm",
     "binary_jitnmv",
+    "default_backend",
+    "explain",
     "hookimpl",
     "hookspecs",
     "jitn",

@@ -7,15 +7,13 @@ import functools
 import operator
 import secrets
 import threading
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import reference
+from . import reference, units
 from .law import traced_law
 from .primitives import undifferentiable_prob
 
@@ -52,7 +50,9 @@ class Probability(NamedTuple):
 def check_prob(prob: Any) -> Probability:
     """A probability in [0, 1]; one that is traced makes NaN where it is not."""
     wanted = "prob must be one real number in [0, 1]"
-    prob = _without_unit(prob, "prob")
+    prob, unit = units.split(prob)
+    if unit is not None:
+        raise TypeError(f"{wanted}, got one with the unit {unit}")
     if isinstance(prob, jax.core.Tracer):
         if prob.shape not in {(), (1,)} or not _is_real(prob.dtype):
             raise TypeError(f"{wanted}, got {_describe(prob)}")
@@ -166,14 +166,8 @@ def check_weights(w_loc: Any, w_scale: Any) -> Weights:
     brainunit.DimensionMismatchError
         Their dimensions differ.
     """
-    u.fail_for_dimension_mismatch(
-        w_loc, w_scale, "w_loc and w_scale must have the same dimension"
-    )
-    unit = u.get_unit(w_loc)
-    loc = _scalar(u.get_mantissa(w_loc), "w_loc")
-    if isinstance(w_scale, u.Quantity):
-        w_scale = w_scale.in_unit(unit)
-    return Weights(loc, _scalar(u.get_mantissa(w_scale), "w_scale"), unit)
+    loc, scale, unit = units.split_pair(w_loc, w_scale, "w_loc and w_scale")
+    return Weights(_scalar(loc, "w_loc"), _scalar(scale, "w_scale"), unit)
 
 
 def _scalar(value: Any, name: str) -> Any:
@@ -198,8 +192,7 @@ def check_operand(
     operand: Any, name: str, shape: tuple[int, int], transpose: bool, rank: int
 ) -> tuple[jax.Array, Any]:
     """A real array whose first axis has the length that the matrix takes; its unit."""
-    unit = u.get_unit(operand)
-    value = u.get_mantissa(operand)
+    value, unit = units.split(operand)
     if isinstance(value, (list, tuple)):
         value = np.asarray(value)
     if not hasattr(value, "dtype"):
@@ -214,8 +207,7 @@ def check_operand(
         of = f"a matrix of shape {shape}"
         of = f"the transpose of {of}" if transpose else of
         raise ValueError(
-            f"{name} must have shape {axes} to be multiplied by {of}, "
-            f"got {value.shape}"
+            f"{name} must have shape {axes} to be multiplied by {of}, got {value.shape}"
         )
     return jnp.asarray(value), unit
 
@@ -241,14 +233,6 @@ def compute_dtype(dtype: np.dtype) -> np.dtype:
 # --- helpers ----------------------------------------------------------------------
 
 
-def _without_unit(value: Any, name: str) -> Any:
-    if isinstance(value, u.Quantity):
-        if not value.dim.is_dimensionless:
-            raise TypeError(f"{name} must have no unit, got {value}")
-        return value.to_decimal()
-    return value
-
-
 def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.bool_) or (
         jnp.issubdtype(dtype, jnp.number)
@@ -260,8 +244,3 @@ def _describe(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"{value!r} of type {type(value).__name__}"
-
-
-def describe_shapes(values: Sequence[Any]) -> str:
-    """Shapes of several arrays, for a message."""
-    return ", ".join(str(tuple(value.shape)) for value in values)

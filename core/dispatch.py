@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
+import numpy as np
 
-from . import conformance
+from . import gate, reference
 from .hookspecs import Problem
 from .registry import Registered, registry
 
@@ -25,94 +28,216 @@ def choose(problem: Problem, name: str | None) -> Registered:
     BackendError
         There is none; the text says why not, for each that there is.
     """
-    candidates = registry().named(name) if name else list(registry().backends.values())
-    candidates.sort(key=lambda r: -r.backend.priority)
     reasons = {}
-    for candidate in candidates:
-        if not name and _interpreted(candidate, problem):
-            reason = "it would be interpreted, and runs only when asked for by name"
-        else:
-            reason = why_not(candidate, problem)
+    for candidate in candidates(name):
+        reason = why_not(candidate, problem, name)
         if not reason:
             return candidate
         reasons[candidate.backend.name] = reason
     raise BackendError(_message(problem, name, reasons))
 
 
-def _interpreted(candidate: Registered, problem: Problem) -> bool:
+def candidates(name: str | None) -> list[Registered]:
+    """List the backends of a name, or all, the best first."""
+    found = registry().named(name) if name else list(registry().backends.values())
+    return sorted(found, key=lambda r: -r.backend.priority)
+
+
+def why_not(candidate: Registered, problem: Problem, name: str | None = None) -> str:
+    """Give the reason why a backend cannot run a problem; empty if it can."""
     backend = candidate.backend
-    return backend.interpreted or problem.platform in backend.interpreted_on
+    if problem.platform not in backend.platforms:
+        return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
+    if problem.platform in backend.interpreted_on and name is None:
+        return "it is interpreted here: a lesser grade, taken only by name"
+    try:
+        refusal = candidate.hook.synjit_refuses(problem=problem)
+    except Exception as error:  # noqa: BLE001, whatever a backend may raise
+        return f"synjit_refuses raised {type(error).__name__}: {error}"
+    if not isinstance(refusal, str):
+        return f"synjit_refuses returned {refusal!r}, and not a string"
+    if refusal:
+        return f"it refuses: {refusal}"
+    return gate.verdict(candidate, problem).why_not(problem)
+
+
+def _message(problem: Problem, name: str | None, reasons: dict[str, str]) -> str:
+    what = f"backend {name!r} cannot" if name else "no backend can"
+    text = (
+        f"{what} run this {problem.product} product of shape {problem.shape} "
+        f"on {problem.platform}"
+    )
+    return "\n  ".join([text, *_lines(reasons)])
+
+
+def _lines(reasons: dict[str, str]) -> list[str]:
+    lines = [f"{backend}: {reason}" for backend, reason in reasons.items()]
+    for broken, reason in registry().quarantine.items():
+        lines.append(f"{broken}: not loaded: {reason}")
+    return lines
+
+
+# --- the default ------------------------------------------------------------------
+
+# Part of the key of jit's caches: what was compiled under one default is not used
+# under another.
+_default = jax.make_user_context(None)
+
+
+def default_backend(name: str | None) -> AbstractContextManager[None]:
+    """Make a backend the default of this thread's calls inside a ``with``.
+
+    It stands for ``backend=name`` in calls that do not say one, and goes before the
+    environment variable ``SYNJIT_BACKEND``. None means the best that conforms.
+
+    Raises
+    ------
+    BackendError
+        There is no backend of that name.
+
+    Examples
+    --------
+    >>> import synjit
+    >>> with synjit.default_backend("numba"):
+    ...     W = synjit.jitn(1.0, 0.1, 0.5, 42, shape=(3, 5))
+    """
+    check_name(name)
+    context: AbstractContextManager[None] = _default(name or "")
+    return context
+
+
+def resolve(name: str | None) -> str | None:
+    """Return the name, or the default's, or None: the best that conforms.
+
+    Raises
+    ------
+    BackendError
+        There is no backend of that name.
+    """
+    if name is None:
+        default = _default.value
+        name = os.environ.get("SYNJIT_BACKEND") if default is None else default
+    name = name or None
+    check_name(name)
+    return name
 
 
 def check_name(name: str | None) -> None:
     """Refuse a name that no backend has, before anything is traced."""
     if name is not None and not registry().named(name):
-        known = sorted(registry().backends)
-        text = f"backend {name!r} is unknown; there are: {', '.join(known) or 'none'}"
-        for broken, reason in registry().quarantine.items():
-            text += f"\n  {broken}: not loaded: {reason}"
-        raise BackendError(text)
+        known = ", ".join(sorted(registry().backends)) or "none"
+        text = f"backend {name!r} is unknown; there are: {known}"
+        raise BackendError("\n  ".join([text, *_lines({})]))
 
 
-def why_not(candidate: Registered, problem: Problem) -> str:
-    """Give the reason why a backend cannot run a problem; empty if it can."""
-    if problem.platform not in candidate.backend.platforms:
-        return (
-            f"it is for {', '.join(candidate.backend.platforms)}, "
-            f"not for {problem.platform}"
-        )
-    refusal: str = candidate.hook.synjit_refuses(problem=problem)
-    if refusal:
-        return f"it refuses: {refusal}"
-    return verdict(candidate, problem)
+# --- explaining -------------------------------------------------------------------
 
 
-def _message(problem: Problem, name: str | None, reasons: dict[str, str]) -> str:
-    what = f"backend {name!r}" if name else "no backend"
-    cannot = "cannot run" if name else "can run"
-    text = (
-        f"{what} {cannot} this {problem.product} product of shape {problem.shape} "
-        f"on {problem.platform}"
-    )
-    for backend, reason in reasons.items():
-        text += f"\n  {backend}: {reason}"
-    for broken, reason in registry().quarantine.items():
-        text += f"\n  {broken}: not loaded: {reason}"
-    return text
+@dataclass(frozen=True)
+class Explanation:
+    """Which backend runs a problem, and why not the others.
 
-
-_lock = threading.RLock()
-_verdicts: dict[tuple[int, str, str], str] = {}
-
-
-def verdict(candidate: Registered, problem: Problem) -> str:
-    """Hold a backend to the reference, once; empty if it conforms.
-
-    A platform without a device in this process (an export, say) is not held up: what
-    is lowered here is held to the reference where it runs.
+    Attributes
+    ----------
+    problem : Problem
+    backend : str or None
+        None if there is none, and the product would raise.
+    grade : str
+        What its choice rests on, in words.
+    reasons : dict
+        For every other backend, loaded or not, why it is not taken.
     """
-    key = (id(candidate), problem.platform, problem.product)
-    with _lock:
-        if key not in _verdicts:
-            _verdicts[key] = _judge(candidate, problem)
-        return _verdicts[key]
+
+    problem: Problem
+    backend: str | None
+    grade: str
+    reasons: dict[str, str]
+
+    def __str__(self) -> str:
+        """Write it out, a line for each backend."""
+        p = self.problem
+        lines = [
+            f"{p.product}{' transposed' if p.transpose else ''}, shape {p.shape}, "
+            f"batch {p.batch}, on {p.platform}: {self.backend or 'no backend'}"
+            + (f" ({self.grade})" if self.grade else "")
+        ]
+        lines += [f"{name}: {reason}" for name, reason in self.reasons.items()]
+        return "\n  ".join(lines)
 
 
-def _judge(candidate: Registered, problem: Problem) -> str:
-    try:
-        jax.local_devices(backend=problem.platform)
-    except RuntimeError:
-        return ""
-    cases = conformance.quick_cases(problem.product)
-    # A thread of its own: we may be in the midst of lowering another computation.
-    with ThreadPoolExecutor(1, "synjit-gate") as thread:
-        report = thread.submit(
-            conformance.run, candidate, problem.platform, cases
-        ).result()
-    if report.passed:
-        return ""
-    failure = report.failures[0]
-    return (
-        f"it failed conformance ({len(report.failures)} of {report.checks} cases), "
-        f"first {failure.case}: {failure.reason}"
+def explain(
+    product: Literal["events", "floats", "dense"] = "events",
+    *,
+    shape: tuple[int, int] = (1000, 1000),
+    prob: float | None = None,
+    transpose: bool = False,
+    batch: int = 1,
+    dtype: Any = "float32",
+    platform: str | None = None,
+    backend: str | None = None,
+) -> Explanation:
+    """Say which backend would run a product, and for every other one why not.
+
+    Parameters
+    ----------
+    product : {"events", "floats", "dense"}
+        Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like.
+    shape, transpose, backend
+        As of the call.
+    prob : float, optional
+        Left out if it is traced.
+    batch : int
+        Number of vectors.
+    dtype : dtype
+        Of the sums of "floats": float32 or float64.
+    platform : str, optional
+        "cpu", "cuda", "rocm" or "tpu"; without one, JAX's default.
+
+    Returns
+    -------
+    Explanation
+        To be printed. The gate has been passed by the backend that it names.
+
+    Examples
+    --------
+    >>> import synjit
+    >>> synjit.explain(shape=(100, 100), platform="cpu").backend
+    'numba'
+    """
+    if platform is None:
+        platform = jax.default_backend()
+        platform = {"gpu": "cuda"}.get(platform, platform)
+    problem = Problem(
+        product=product,
+        shape=shape,
+        transpose=transpose,
+        batch=0 if product == "dense" else batch,
+        dtype=str(np.dtype(dtype)) if product == "floats" else "int32",
+        corder=True,
+        log2_chunk=None if prob is None else reference.law(prob).log2_chunk,
+        platform=platform,
     )
+    name = resolve(backend)
+    chosen: Registered | None = None
+    reasons = {}
+    for candidate in candidates(None):
+        own = candidate.backend
+        if name is not None and candidate not in registry().named(name):
+            reasons[own.name] = f"backend {name!r} was asked for"
+        elif chosen is not None:
+            reasons[own.name] = (
+                f"{chosen.backend.name!r} comes first "
+                f"(priority {chosen.backend.priority}, this one {own.priority})"
+            )
+        else:
+            reason = why_not(candidate, problem, name)
+            if reason:
+                reasons[own.name] = reason
+            else:
+                chosen = candidate
+    for broken, reason in registry().quarantine.items():
+        reasons[broken] = f"not loaded: {reason}"
+    if chosen is None:
+        return Explanation(problem, None, "", reasons)
+    grade = gate.MEANING[gate.verdict(chosen, problem).grade]
+    return Explanation(problem, chosen.backend.name, grade, reasons)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import jax
 
 PROJECT = "synjit"
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -57,11 +58,12 @@ class Backend:
         Among conforming backends for a platform, the highest is taken.
     requires : tuple of str
         Modules that must be installed.
-    interpreted : bool
-        Whether what runs on this platform is an interpreter of the kernels and not
-        the kernels: a lesser grade, never chosen by default.
     interpreted_on : tuple of str
-        The platforms, where that is so on some of ``platforms`` only.
+        Those of the platforms on which what runs is an interpreter of the kernels and
+        not the kernels: a lesser grade, never chosen by default.
+    known_gaps : tuple of (str, str)
+        Declared refusals, for the full suite: a pattern of case names, with ``*`` and
+        ``?``, and the reason. A gap excuses refusing, never a wrong result.
     """
 
     name: str
@@ -70,8 +72,8 @@ class Backend:
     aliases: tuple[str, ...] = ()
     priority: int = 0
     requires: tuple[str, ...] = ()
-    interpreted: bool = False
     interpreted_on: tuple[str, ...] = ()
+    known_gaps: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,13 @@ B**-2 or more before it is normalised: relative error below 2**-122. Squaring do
 the relative error: q itself is low by 2**-153; while the power is above B**-1 a
 squaring adds less than 2**-136, at most 31 squarings make that 2**-105; below B**-1
 fewer than 7 squarings follow, together below 2**-115. A probability is a product of
-COUNTS factors, each a product itself: below 2**-113. (Where C * p < 1, factors may
-have leading zeros; exponents are then at most 0 and these errors are absolute.)
+at most COUNTS < 512 factors, each a product itself: below 2**-112. (Where C * p < 1,
+factors may have leading zeros; exponents are then at most 0, errors absolute.)
+
 Together CDF is low by **less than 2**-104**. It is compared with half integers over
-2**32. Closest comes p = 2**-64, by 2**-67; else the closest of all 2**30 probs times
-100 thresholds is expected at 2**-69, so a wrong floor somewhere has odds of 2**-35.
+2**32. At p = 2**-64 it comes within 2**-67 of one, and the closest of all 2**30 probs
+times 100 thresholds is expected at 2**-69: the odds of a single wrong floor among
+them all are 2**-35.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ MAX_MEAN = 2 ** max(draw.LOG2_MEAN + 1, draw.MIN_LOG2_CHUNK - 1)
 BLOCK = 16
 COUNTS = BLOCK * -(-(MAX_MEAN + 8 * (isqrt(MAX_MEAN) + 1)) // BLOCK)
 
-ALL_ONES = np.uint32(0xFFFFFFFF)
+ZERO, ONE, ALL_ONES = np.uint32(0), np.uint32(1), np.uint32(0xFFFFFFFF)
 FLOAT32_HALF = 0x3F000000
 FLOAT32_ONE = 0x3F800000
 
@@ -75,28 +77,28 @@ def traced_law(prob: jax.Array) -> jax.Array:
         is not in [0, 1], NaN included, it is the law of 0.
     """
     bits = lax.bitcast_convert_type(prob, jnp.uint32)
-    bits = jnp.where(bits <= FLOAT32_ONE, bits, 0)  # the sign bit is the largest
+    bits = jnp.where(bits <= FLOAT32_ONE, bits, ZERO)  # the sign bit is the largest
     exponent = bits >> 23
     significand = (bits & 0x7FFFFF) | (jnp.minimum(exponent, 1) << 23)
     scale = 150 - jnp.maximum(exponent, 1).astype(jnp.int32)
-    log2_chunk = jnp.clip(
+    log2_chunk = lax.clamp(
+        np.int32(draw.MIN_LOG2_CHUNK),
         draw.LOG2_MEAN + 127 - exponent.astype(jnp.int32),
-        draw.MIN_LOG2_CHUNK,
-        draw.MAX_LOG2_CHUNK,
+        np.int32(draw.MAX_LOG2_CHUNK),
     )
     mirrored = bits > FLOAT32_HALF
-    one = jnp.left_shift(jnp.uint32(1), jnp.minimum(scale, 24).astype(jnp.uint32))
+    one = jnp.left_shift(ONE, jnp.minimum(scale, 24).astype(jnp.uint32))
     significand = jnp.where(mirrored, one - significand, significand)
 
     rounded, full = _thresholds(significand, scale, log2_chunk)
     n_full = jnp.sum(full, dtype=jnp.uint32)
     n_empty = jnp.sum((rounded == 0) & ~full, dtype=jnp.uint32)
-    chunk = jnp.left_shift(jnp.uint32(1), log2_chunk.astype(jnp.uint32))
+    chunk = jnp.left_shift(ONE, log2_chunk.astype(jnp.uint32))
     base = jnp.where(mirrored, chunk - (COUNTS - n_full), n_empty)
     # t - 1 straight, and 2**32 - t' - 1 from the first full t' down to the first of all
     limits = jnp.where(mirrored, ~rounded[::-1], rounded - 1)
     start = jnp.where(mirrored, n_full, n_empty).astype(jnp.int32)
-    limits = jnp.pad(limits, (0, draw.MAX_LIMITS), constant_values=ALL_ONES)
+    limits = lax.pad(limits, ALL_ONES, [(0, draw.MAX_LIMITS, 0)])
     limits = lax.dynamic_slice(limits, (start,), (draw.MAX_LIMITS,))
     return jnp.concatenate([jnp.stack([log2_chunk.astype(jnp.uint32), base]), limits])
 
@@ -115,7 +117,7 @@ def _thresholds(
     shares = _shares(log2_chunk)
     factors = _normalise(
         jnp.ones((1, COUNTS - 1), jnp.uint32),
-        _product(jnp.broadcast_to(odds, shares.shape), shares),
+        _product(odds, shares),
     )
     mass = _running_product(jnp.concatenate([none, factors], axis=1))
     cdf = _carry(lax.cumsum(_to_fixed(mass), axis=1))
@@ -148,7 +150,7 @@ def _none_and_odds(
     p = _fixed_point(significand, scale)
     none = jnp.concatenate([jnp.zeros((1, 1), jnp.uint32), LIMB_MASK - p])
     odds = _fixed_point(significand, scale + LIMB_BITS - 1 - log2_chunk)
-    steps = jnp.arange(draw.MAX_LOG2_CHUNK, dtype=jnp.int32)
+    steps = lax.iota(jnp.int32, draw.MAX_LOG2_CHUNK)
     (none, _, odds), _ = lax.scan(square, (none, p, odds), steps)
     return none, odds
 
@@ -156,8 +158,8 @@ def _none_and_odds(
 def _shares(log2_chunk: jax.Array) -> jax.Array:
     """(C + 1 - k) / (2 C k) for k = 1, 2, ... below COUNTS, and 0 after C; fixed."""
     k = 1 + lax.broadcasted_iota(jnp.uint32, (1, COUNTS - 1), 1)
-    after = jnp.left_shift(jnp.uint32(1), log2_chunk.astype(jnp.uint32)) + 1
-    left = jnp.where(k < after, after - k, 0)
+    after = jnp.left_shift(ONE, log2_chunk.astype(jnp.uint32)) + 1
+    left = jnp.where(k < after, after - k, ZERO)
     left = left << (31 - log2_chunk).astype(jnp.uint32)  # in units of 2 C / 2**32
     digits = [left >> 18, (left >> 4) & LIMB_MASK, (left << 10) & LIMB_MASK]
     quotient = []
@@ -174,25 +176,23 @@ def _shares(log2_chunk: jax.Array) -> jax.Array:
 def _running_product(factors: jax.Array) -> jax.Array:
     """Multiply each of the COUNTS floating numbers with all before it.
 
-    In blocks, so that BLOCK + COUNTS / BLOCK steps do, and not COUNTS.
+    Blocks advance together inside, then one after another as a whole: this takes
+    BLOCK + COUNTS / BLOCK steps, and not COUNTS.
     """
-    blocks = factors.reshape(1 + LIMBS, COUNTS // BLOCK, BLOCK)
-    within = _scanned_product(jnp.moveaxis(blocks, 2, 0))
-    across = _scanned_product(within[-1].T[:, :, None])
-    before = jnp.concatenate([_unit(1)[None], across[:-1]])
-    before = jnp.broadcast_to(jnp.moveaxis(before, 0, 1), blocks.shape)
-    within = jnp.moveaxis(within, 0, 2)
-    return _times(before.reshape(factors.shape), within.reshape(factors.shape))
 
-
-def _scanned_product(factors: jax.Array) -> jax.Array:
-    """Multiply each floating number with all before it along the leading axis."""
-
-    def step(before: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def along(before: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
         product = _times(before, factor)
         return product, product
 
-    return lax.scan(step, _unit(factors.shape[2]), factors)[1]
+    def onward(before: jax.Array, block: jax.Array) -> tuple[jax.Array, jax.Array]:
+        product = _times(before, block)
+        return product[:, -1:], product
+
+    n_blocks = COUNTS // BLOCK
+    blocks = factors.reshape(1 + LIMBS, n_blocks, BLOCK)
+    _, within = lax.scan(along, _unit(n_blocks), blocks.transpose(2, 0, 1))
+    _, whole = lax.scan(onward, _unit(1), within.transpose(2, 1, 0))
+    return whole.transpose(1, 0, 2).reshape(factors.shape)
 
 
 # --- numbers ------------------------------------------------------------------
@@ -202,9 +202,9 @@ def _fixed_point(significand: jax.Array, scale: jax.Array) -> jax.Array:
     """Write significand / 2**scale, a scalar below 1, as a fixed-point number."""
     digit = lax.broadcasted_iota(jnp.int32, (LIMBS, 1), 0)
     up = LIMB_BITS * (1 + digit) - scale
-    left = significand << jnp.clip(up, 0, 31).astype(jnp.uint32)
-    right = significand >> jnp.clip(-up, 0, 31).astype(jnp.uint32)
-    return jnp.where(up >= 0, left, right) & LIMB_MASK
+    left = significand << jnp.minimum(jnp.maximum(up, 0), 31).astype(jnp.uint32)
+    right = significand >> jnp.minimum(jnp.maximum(-up, 0), 31).astype(jnp.uint32)
+    return jnp.bitwise_and(jnp.where(up >= 0, left, right), LIMB_MASK)
 
 
 def _to_fixed(x: jax.Array) -> jax.Array:
@@ -212,18 +212,19 @@ def _to_fixed(x: jax.Array) -> jax.Array:
     down = jnp.minimum(-x[:1], 15)  # no digit is left after LIMBS <= 15
     digits = x[1:]
     for bit in range(4):
-        moved = jnp.pad(digits, ((1 << bit, 0), (0, 0)))[:LIMBS]
+        moved = lax.pad(digits, ZERO, [(1 << bit, -(1 << bit), 0), (0, 0, 0)])
         digits = jnp.where((down >> bit) & 1 == 1, moved, digits)
     return digits
 
 
 def _unit(width: int) -> jax.Array:
     """Write 1, floating: a leading digit of 1 and an exponent of 1."""
-    return jnp.zeros((1 + LIMBS, width), jnp.uint32).at[:2].set(1)
+    row = lax.broadcasted_iota(jnp.uint32, (1 + LIMBS, width), 0)
+    return (row < 2).astype(jnp.uint32)
 
 
 def _times(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Multiply floating numbers."""
+    """Multiply floating numbers, of one width or of width 1."""
     return _normalise(x[:1] + y[:1], _product(x[1:], y[1:]))
 
 
@@ -235,18 +236,18 @@ def _normalise(exponent: jax.Array, digits: jax.Array) -> jax.Array:
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Multiply fixed-point numbers, to LIMBS + 1 digits.
+    """Multiply fixed-point numbers, of one width or of width 1, to LIMBS + 1 digits.
 
     The products of digits i and j belong to digit i + j + 1: padding row i and
     cutting the whole into rows one shorter moves row i to the right by i.
     """
-    width = x.shape[1]
     pairs = x[:, None] * y[None]
-    pairs = jnp.pad(pairs, ((0, 0), (0, LIMBS), (0, 0)))
+    width = pairs.shape[2]
+    pairs = lax.pad(pairs, ZERO, [(0, 0, 0), (0, LIMBS, 0), (0, 0, 0)])
     pairs = pairs.reshape(2 * LIMBS**2, width)[:-LIMBS]
     pairs = pairs.reshape(LIMBS, 2 * LIMBS - 1, width)[:, :LIMBS]
     sums = jnp.sum(pairs, axis=0, dtype=jnp.uint32)
-    return _carry(jnp.pad(sums, ((1, 0), (0, 0))))
+    return _carry(lax.pad(sums, ZERO, [(1, 0, 0), (0, 0, 0)]))
 
 
 def _carry(digits: jax.Array) -> jax.Array:
@@ -257,7 +258,7 @@ def _carry(digits: jax.Array) -> jax.Array:
     digits are those of the sum 2 g + p.
     """
     for _ in range(2):
-        carries = jnp.pad(digits[1:] >> LIMB_BITS, ((0, 1), (0, 0)))
+        carries = lax.pad(digits >> LIMB_BITS, ZERO, [(-1, 1, 0), (0, 0, 0)])
         digits = (digits & LIMB_MASK) + carries
     n = len(digits)
     bit = n - 1 - lax.broadcasted_iota(jnp.uint32, (n, 1), 0)
@@ -266,4 +267,4 @@ def _carry(digits: jax.Array) -> jax.Array:
     g = jnp.sum(makes << bit, axis=0, keepdims=True, dtype=jnp.uint32)
     p = jnp.sum(passes << bit, axis=0, keepdims=True, dtype=jnp.uint32)
     carries = ((2 * g + p) ^ p) >> bit
-    return (digits + (carries & 1)) & LIMB_MASK
+    return jnp.bitwise_and(digits + (carries & 1), LIMB_MASK)

@@ -19,9 +19,7 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
 from . import dispatch
-from .hookspecs import Problem
-
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+from .hookspecs import PLATFORMS, Problem
 
 
 class Static(NamedTuple):
@@ -66,12 +64,17 @@ def dense(matrix: Matrix, static: Static) -> jax.Array:
     return _bind(dense_p, matrix, static)[0]
 
 
+def is_event(vector: jax.Array) -> jax.Array:
+    """Mark the entries above zero; neither -1 nor NaN is."""
+    return vector if vector.dtype == np.bool_ else vector > vector.dtype.type(0)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def surrogate_events(
     matrix: Matrix, vector: jax.Array, static: Static, dtype: Any
 ) -> tuple[jax.Array, jax.Array]:
     """N and Z as floats; by the vector they vary as ``floats`` of it would."""
-    n, z = events(matrix, vector > 0, static)
+    n, z = events(matrix, is_event(vector), static)
     return n.astype(dtype), z.astype(dtype)
 
 
@@ -118,9 +121,7 @@ def _product(name: str, abstract_eval: Any) -> jex.Primitive:
     primitive = jex.Primitive(f"synjit_{name}")
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract_eval)
-    primitive.def_impl(
-        lambda *operands, static: _jitted(primitive, static)(*operands)
-    )
+    primitive.def_impl(lambda *operands, static: _jitted(primitive, static)(*operands))
     for platform in PLATFORMS:
         rule = mlir.lower_fun(
             functools.partial(_run, name, platform), multiple_results=True
@@ -136,22 +137,20 @@ def _jitted(primitive: jex.Primitive, static: Static) -> Any:
 
 def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
     """Hand a product on to the backend chosen for the platform."""
-    operand = operands[3] if len(operands) > 3 else None
+    operand = None if name == "dense" else operands[3]
     problem = Problem(
         product=name,  # type: ignore[arg-type]
         shape=static.shape,
         transpose=static.transpose,
         batch=0 if operand is None else operand.shape[1],
-        dtype=str(operand.dtype) if name == "floats" else "int32",
+        dtype="int32" if operand is None or name == "events" else str(operand.dtype),
         corder=static.corder,
         log2_chunk=static.log2_chunk,
         platform=platform,
     )
     chosen = dispatch.choose(problem, static.backend)
     names = ("seed", "origin", "law", "events" if name == "events" else "values")
-    hook = getattr(chosen.hook, f"synjit_{name}")
-    results = hook(problem=problem, **dict(zip(names, operands, strict=False)))
-    return jax.tree.leaves(results)
+    return chosen.call(problem, dict(zip(names, operands, strict=False)))
 
 
 def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
@@ -225,12 +224,16 @@ def _floats_jvp(
     results = floats(matrix, values, static)
     change = tangents[3]
     if type(change) is ad.Zero:
-        return list(results), [ad.Zero.from_primal_value(r) for r in results]
+        return list(results), [_zero(r) for r in results]
     return list(results), list(floats(matrix, change, static))
 
 
 ad.primitive_jvps[floats_p] = _floats_jvp
 ad.primitive_transposes[floats_p] = _floats_transpose
+
+
+def _zero(result: jax.Array) -> Any:
+    return ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
 def _no_derivative(
@@ -240,7 +243,7 @@ def _no_derivative(
     del tangents
     primitive = events_p if len(primals) > 3 else dense_p
     results = primitive.bind(*primals, static=static)
-    return results, [ad.Zero.from_primal_value(r) for r in results]
+    return results, [_zero(r) for r in results]
 
 
 ad.primitive_jvps[events_p] = _no_derivative
@@ -249,11 +252,13 @@ ad.primitive_jvps[dense_p] = _no_derivative
 prob_p = jex.Primitive("synjit_prob")
 prob_p.def_abstract_eval(lambda prob: prob)
 prob_p.def_impl(lambda prob: prob)
-mlir.register_lowering(prob_p, mlir.lower_fun(lambda prob: prob, multiple_results=False))
+mlir.register_lowering(
+    prob_p, mlir.lower_fun(lambda prob: prob, multiple_results=False)
+)
 batching.defvectorized(prob_p)
 
 
-def _prob_jvp(primals: Any, tangents: Any) -> Any:
+def _prob_jvp(_primals: Any, _tangents: Any) -> Any:
     raise TypeError(
         "synjit: the product has no derivative by prob: a connection is there or not. "
         "Differentiate by w_loc, w_scale or the vector, and pass prob through "
@@ -278,9 +283,6 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
         )
         return [r.reshape(-1, batch, size) for r in results], [2] * len(results)
 
-    size = next(
-        arg.shape[axis] for arg, axis in zip(args, axes, strict=True) if axis is not None
-    )
     batched = [
         jnp.moveaxis(arg, axis, 0)
         for arg, axis in zip(args, axes, strict=True)
@@ -295,7 +297,6 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
         ]
         return primitive.bind(*operands, static=static)
 
-    del size
     results = jax.lax.map(one, batched)
     return results, [0] * len(results)
 

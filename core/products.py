@@ -6,16 +6,15 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, primitives, reference
+from . import arguments, dispatch, primitives, reference, units
 from .conformance.cases import Product
 from .primitives import Matrix, Static
 
-_ORIGIN = np.zeros(2, np.uint32)
+_ORIGIN: Any = np.zeros(2, np.uint32)
 _Z_UNIT = 2.0**-reference.normal.UNIT_BITS
 
 
@@ -272,11 +271,11 @@ def _product(
     static: Static,
 ) -> Any:
     """Check what is left to check, compute, and put the unit back."""
-    dispatch.check_name(static.backend)
+    static = static._replace(backend=dispatch.resolve(static.backend))
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
     words = arguments.check_seed(seed)
-    value, unit = operand or (None, u.UNITLESS)
+    value, unit = operand or (None, None)
     factors = [weights.loc, weights.scale] + ([] if value is None else [value])
     result = _compute(
         weights.loc,
@@ -289,7 +288,7 @@ def _product(
         dtype=arguments.result_dtype(*factors),
         static=static._replace(log2_chunk=probability.log2_chunk),
     )
-    return u.maybe_decimal(u.Quantity(result, unit=weights.unit * unit))
+    return units.attach(result, weights.unit, unit)
 
 
 @functools.partial(jax.jit, static_argnames=("product", "dtype", "static"), inline=True)
@@ -299,7 +298,7 @@ def _compute(
     seed: jax.Array,
     law: jax.Array,
     valid: jax.Array | None,
-    value: jax.Array | None,
+    value: Any,
     *,
     product: Product,
     dtype: np.dtype,
@@ -308,21 +307,36 @@ def _compute(
     """Combine what the primitives sum up: w_loc * ones + w_scale * z * 2**-16."""
     accurate = arguments.compute_dtype(dtype)
     loc, scale = loc.astype(accurate), scale.astype(accurate)
-    if valid is not None:
-        loc = jnp.where(valid, loc, jnp.nan)
     if 0 in static.shape:
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
     matrix = Matrix(seed, _ORIGIN, law)
+    z_unit = accurate.type(_Z_UNIT)
     if product == "dense":
         z = primitives.dense(matrix, static)
-        weight = loc + scale * (z.astype(accurate) * accurate.type(_Z_UNIT))
-        return jnp.where(z == reference.ABSENT, 0, weight).astype(dtype)
-    if product == "floats":
+        result = jnp.where(
+            z == reference.ABSENT, 0, loc + scale * (z.astype(accurate) * z_unit)
+        )
+    elif product == "floats":
         ones, z = primitives.floats(matrix, value.astype(accurate), static)
-    elif jnp.issubdtype(value.dtype, jnp.floating):
-        ones, z = primitives.surrogate_events(matrix, value, static, accurate)
+        result = loc * ones + scale * (z * z_unit)
     else:
-        ones, z = primitives.events(matrix, value > 0, static)
-        ones, z = ones.astype(accurate), z.astype(accurate)
-    return (loc * ones + scale * (z * accurate.type(_Z_UNIT))).astype(dtype)
+        ones, z = _event_sums(matrix, value, static, accurate)
+        # Both conditions always hold. A compiler that cannot know it cannot fuse
+        # a product with the sum either, which would round once instead of twice, in
+        # one program and not in the next.
+        result = jnp.where(ones >= 0, loc * ones, 0)
+        result += jnp.where(z > -(2.0**31), scale * (z * z_unit), 0)
+    if valid is not None:
+        result = jnp.where(valid, result, jnp.nan)
+    return result.astype(dtype)
+
+
+def _event_sums(
+    matrix: Matrix, value: jax.Array, static: Static, dtype: np.dtype
+) -> tuple[jax.Array, jax.Array]:
+    """N and Z as floats, which have a derivative if the vector has."""
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return primitives.surrogate_events(matrix, value, static, dtype)
+    ones, z = primitives.events(matrix, primitives.is_event(value), static)
+    return ones.astype(dtype), z.astype(dtype)

@@ -10,20 +10,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+import jax
 import pluggy
 
 from . import hookspecs
-from .hookspecs import PROJECT, Backend
+from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
 
 ENTRY_POINTS = "synjit.backends"
 
 BUILT_IN = {
     "numba": "synjit.backends.numba_cpu.plugin",
     "pallas_gpu": "synjit.backends.pallas_gpu.plugin",
+    "pallas_tpu": "synjit.backends.pallas_tpu.plugin",
 }
 
 HOOKS = (
@@ -34,6 +37,17 @@ HOOKS = (
     "synjit_dense",
 )
 
+KINDS = {
+    "name": str,
+    "version": str,
+    "platforms": tuple,
+    "aliases": tuple,
+    "priority": int,
+    "requires": tuple,
+    "interpreted_on": tuple,
+    "known_gaps": tuple,
+}
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -43,6 +57,18 @@ class Registered:
     plugin: Any
     hook: Any  # pluggy callers of this plugin alone
     source: str
+
+    def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+        """Trace a product, under JAX's usual settings: strictness is for users' code.
+
+        Returns
+        -------
+        list of arrays
+            One of "dense", else two.
+        """
+        hook = getattr(self.hook, f"synjit_{problem.product}")
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return jax.tree.leaves(hook(problem=problem, **operands))
 
 
 class Registry:
@@ -63,7 +89,7 @@ class Registry:
     def _load_one(self, name: str, load: Any, source: str = "built in") -> None:
         try:
             self.register(load(), source=source)
-        except Exception as error:  # noqa: BLE001, whatever a plugin may raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001, any plugin's any
             key = name if name not in self.backends else f"{name} ({source})"
             self.quarantine[key] = f"{type(error).__name__}: {error}"
 
@@ -75,7 +101,8 @@ class Registry:
         pluggy.PluginValidationError
             A hook is missing, unknown, or has wrong arguments.
         ValueError
-            The name is taken or empty, or a module it needs is not installed.
+            The name is taken or no name, a platform is none of JAX's, or a module it
+            needs is not installed.
         """
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
@@ -87,29 +114,50 @@ class Registry:
                 plugin, f"the plugin lacks the hooks {', '.join(missing)}"
             )
         backend = manager.hook.synjit_backend()
+        self._check(backend, source)
+        registered = Registered(backend, plugin, manager.hook, source)
+        self.backends[backend.name] = registered
+        return registered
+
+    def _check(self, backend: Any, source: str) -> None:
         if not isinstance(backend, Backend):
             raise TypeError(
                 f"synjit_backend must return a synjit.hookspecs.Backend, "
                 f"got {type(backend).__name__}"
             )
-        self._check_name(backend, source)
+        for field, kind in KINDS.items():
+            value = getattr(backend, field)
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"its {field} must be of type {kind.__name__}, got {value!r}"
+                )
+        strangers = [p for p in backend.platforms if p not in PLATFORMS]
+        if strangers or not backend.platforms:
+            raise ValueError(
+                f"its platforms must be some of {', '.join(PLATFORMS)}, "
+                f"got {backend.platforms!r}"
+            )
+        self._check_names(backend, source)
         for module in backend.requires:
             if importlib.util.find_spec(module) is None:
                 raise ValueError(f"it needs the module {module!r}: not installed")
-        registered = Registered(backend, plugin, manager.hook, source)
-        self.backends[backend.name] = registered
-        return registered
 
-    def _check_name(self, backend: Backend, source: str) -> None:
-        if not backend.name.isidentifier():
+    def _check_names(self, backend: Backend, source: str) -> None:
+        """Names are a backend's own; aliases may be shared, but not be a name."""
+        for name in (backend.name, *backend.aliases):
+            if not isinstance(name, str) or not name.isidentifier():
+                raise ValueError(
+                    f"a backend's name must be an identifier, got {name!r}"
+                )
+            if name in BUILT_IN and source != "built in":
+                raise ValueError(f"the name {name!r} is that of a built-in backend")
+            taken = self.backends.get(name)
+            if taken is not None:
+                raise ValueError(f"the name {name!r} is taken ({taken.source})")
+        for other in self.named(backend.name):
             raise ValueError(
-                f"a backend's name must be an identifier, got {backend.name!r}"
+                f"the name {backend.name!r} is an alias of {other.backend.name!r}"
             )
-        taken = self.backends.get(backend.name)
-        if taken is not None:
-            raise ValueError(f"the name {backend.name!r} is taken ({taken.source})")
-        if backend.name in BUILT_IN and source != "built in":
-            raise ValueError(f"the name {backend.name!r} is that of a built-in backend")
 
     def unregister(self, name: str) -> None:
         """Forget a backend that was registered by hand."""
@@ -124,16 +172,23 @@ class Registry:
         ]
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
+_loading = False
 _registry: Registry | None = None
 
 
 def registry() -> Registry:
     """Return the process's registry; the first call loads all plugins."""
-    global _registry  # noqa: PLW0603
+    global _registry, _loading  # noqa: PLW0603
     with _lock:
         if _registry is None:
+            if _loading:
+                raise RuntimeError("a backend's import must not call synjit's products")
+            _loading = True
             loaded = Registry()
-            loaded.load()
+            try:
+                loaded.load()
+            finally:
+                _loading = False
             _registry = loaded
         return _registry

@@ -19,7 +19,7 @@ a float logarithm would draw another network on another device.
 
 from __future__ import annotations
 
-from decimal import ROUND_FLOOR, Context, Decimal
+from decimal import Context, Decimal
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,7 @@ DRAW_VERSION = 1
 
 ROUNDS = 8  # of the bijection
 LOG2_MEAN = 6  # a chunk is made long enough to hold 2**LOG2_MEAN connections
-MIN_LOG2_CHUNK = 8
+MIN_LOG2_CHUNK = 10
 MAX_LOG2_CHUNK = 31
 
 # Words of a column are pairs: pair COUNTER_STRIDE * chunk + 0 holds the count word
@@ -41,7 +41,7 @@ MAX_LOG2_CHUNK = 31
 COUNTER_STRIDE = 16
 WEIGHT_PAIR = 0xFFFFFFFF
 
-MAX_LIMITS = 192
+MAX_LIMITS = 224
 LAW_WORDS = 2 + MAX_LIMITS
 
 UInt32 = NDArray[np.uint32]
@@ -74,7 +74,7 @@ class Law(NamedTuple):
         """Pack into LAW_WORDS words: log2_chunk, base, limits."""
         return np.array([self.log2_chunk, self.base, *self.limits], np.uint32)
 
-    def count(self, word: ArrayLike) -> UInt32:
+    def draw_count(self, word: ArrayLike) -> UInt32:
         """Number of connections of the chunks with these count words."""
         below = self.limits < np.asarray(word, np.uint32)[..., None]
         return np.uint32(self.base) + below.sum(axis=-1, dtype=np.uint32)
@@ -111,7 +111,9 @@ def thresholds(prob: float) -> list[int]:
         result.append(int(exact.fma(cdf, 2**32, Decimal("0.5"))))
         if result[-1] == 2**32:
             break
-        mass = exact.multiply(mass, exact.multiply(odds, exact.divide(chunk + 1 - k, k)))
+        mass = exact.multiply(
+            mass, exact.multiply(odds, exact.divide(chunk + 1 - k, k))
+        )
         cdf = exact.add(cdf, mass)
     return result
 
@@ -137,7 +139,7 @@ def law(prob: float) -> Law:
 class ChunkKeys(NamedTuple):
     """Key words of chunks; the arrays have the chunks' shape."""
 
-    count: UInt32
+    count_word: UInt32
     multipliers: list[UInt32]  # one for each round, odd
     addends: list[UInt32]
 
@@ -150,7 +152,7 @@ def chunk_keys(seed: tuple[int, int], column: ArrayLike, chunk: ArrayLike) -> Ch
         for pair in range(1 + ROUNDS)
     ]
     return ChunkKeys(
-        count=pairs[0][0],
+        count_word=pairs[0][0],
         multipliers=[a | np.uint32(1) for a, _ in pairs[1:]],
         addends=[b for _, b in pairs[1:]],
     )
@@ -202,8 +204,10 @@ def inverse_mod_2_32(a: UInt32) -> UInt32:
 # --- the weight ---------------------------------------------------------------
 
 
-def weight(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> NDArray[np.int32]:
-    """z(i, j) in units of 2**-16, whether or not (i, j) is connected.
+def weight(
+    seed: tuple[int, int], row: ArrayLike, column: ArrayLike
+) -> NDArray[np.int32]:
+    """Give z(i, j) in units of 2**-16, whether or not (i, j) is connected.
 
     The mixing is the keyed form of a published 32-bit hash with three multiplications
     (Wellons, "Prospecting for hash functions", 2018, there "triple32").
@@ -226,14 +230,16 @@ def weight(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> NDArray[
 def entry(
     seed: tuple[int, int], law: Law, row: ArrayLike, column: ArrayLike
 ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Ask for single entries: is (row, column) connected, and what is its z?
+    """Ask for single entries: whether (row, column) is connected, and its z.
 
     ``row`` and ``column`` broadcast; z is given for unconnected entries too.
     """
     row = np.asarray(row, np.uint32)
     keys = chunk_keys(seed, column, row >> np.uint32(law.log2_chunk))
     offset = row & np.uint32(2**law.log2_chunk - 1)
-    connected = place_inverse(offset, keys, law.log2_chunk) < law.count(keys.count)
+    connected = place_inverse(offset, keys, law.log2_chunk) < law.draw_count(
+        keys.count_word
+    )
     return connected, weight(seed, row, column)
 
 
@@ -243,7 +249,7 @@ def column_connections(
     """List the connections of one column: their rows, ascending, and their z."""
     chunks = np.arange(-(-n_rows >> law.log2_chunk), dtype=np.uint32)[:, None]
     keys = chunk_keys(seed, column, chunks)
-    counts = law.count(keys.count)
+    counts = law.draw_count(keys.count_word)
     t = np.arange(counts.max(initial=0), dtype=np.uint32)
     rows = (chunks << np.uint32(law.log2_chunk)) + place(t, keys, law.log2_chunk)
     rows = np.sort(rows[(t < counts) & (rows < n_rows)])

@@ -20,9 +20,8 @@ high-precision arithmetic and compare.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import resources
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,8 +31,6 @@ CELL_BITS = 6
 FRACTION_BITS = 15
 SLOPE_BITS = 11
 OCTAVES = 32
-
-Real = TypeVar("Real")
 
 
 def load_table() -> NDArray[np.uint32]:
@@ -84,9 +81,7 @@ def standard_normal(word: ArrayLike) -> NDArray[np.int32]:
     return np.where(word >> np.uint32(31), -magnitude, magnitude).astype(np.int32)
 
 
-def build_cell(
-    octave: int, cell: int, quantile: Callable[[Real], Real], real: Callable[..., Real]
-) -> int:
+def build_cell(octave: int, cell: int, quantile: Any, real: Any) -> int:
     """Compute one table word; the rule, not what runs.
 
     Parameters
@@ -105,7 +100,7 @@ def build_cell(
     """
     cells = 2**CELL_BITS
 
-    def z(position: Real) -> Real:  # in units of 2**-16, position in cells
+    def z(position: Any) -> Any:  # in units of 2**-16, position in cells
         p = (real(cells) + position) / real(cells * 2 ** (octave + 2))
         return quantile(p) * real(2**UNIT_BITS)
 

@@ -49,14 +49,12 @@ class Matrix:
     def column(self, j: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Rows (ascending, of the window) and z of the connections of column j."""
         top, left = self.origin
-        rows, z = column_connections(
-            self.seed, self.law, left + j, top + self.shape[0]
-        )
+        rows, z = column_connections(self.seed, self.law, left + j, top + self.shape[0])
         inside = rows >= top
         return rows[inside].astype(np.int64) - top, z[inside]
 
     def dense(self) -> NDArray[np.int32]:
-        """z of every entry, ABSENT where there is no connection."""
+        """Z of every entry, ABSENT where there is no connection."""
         result = np.full(self.shape, ABSENT, np.int32)
         for j in range(self.shape[1]):
             rows, z = self.column(j)
@@ -73,13 +71,13 @@ class Matrix:
     def floats(
         self, values: ArrayLike, transpose: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """A and B, in float64, for each column of an array (n, batch), or (m, batch)."""
+        """A and B, in float64, for each column of (n, batch), or of (m, batch)."""
         return self._sum(np.asarray(values, np.float64), transpose)
 
     def magnitudes(
         self, values: ArrayLike, transpose: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Sums of the magnitudes of the terms of A and B: what bounds their rounding."""
+        """Sums of the magnitudes of the terms of A and B: they bound the rounding."""
         return self._sum(np.abs(np.asarray(values, np.float64)), transpose, np.abs)
 
     def _sum(

@@ -1,33 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The products as JAX sees them: FFI calls, and the unpacking of their results."""
+"""The products as JAX sees them: FFI calls, their scratch memory and the size of tiles."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .ffi import target
-from .kernels import workspace_words
+from .handlers import workspace_words
 
 if TYPE_CHECKING:
     from synjit.hookspecs import Problem
 
-# Rows whose accumulators fit, with room to spare, into a core's own cache.
-TILE_BYTES = 1 << 20
+# Accumulators of a tile of rows: rows first, they stay in a core's first-level cache
+# while all columns are gone through; columns first, in its second.
+TILE_BYTES = {True: 1 << 15, False: 1 << 20}
 
 
 def _call(
-    name: str, problem: Problem, out: jax.ShapeDtypeStruct, *operands: jax.Array
-) -> jax.Array:
-    m, n = problem.shape
-    words = workspace_words(m, n, problem.batch)
+    name: str,
+    problem: Problem,
+    results: tuple[jax.ShapeDtypeStruct, ...],
+    *operands: jax.Array,
+) -> list[jax.Array]:
+    words = workspace_words(
+        problem.product,
+        problem.shape,
+        problem.transpose,
+        problem.batch,
+        np.dtype(problem.dtype).itemsize,
+    )
     workspace = jax.ShapeDtypeStruct((words,), jnp.uint32)
-    tile = TILE_BYTES // (8 * max(problem.batch, 1)) if problem.corder else 0
-    call = jax.ffi.ffi_call(target(name), (out, workspace))
-    return call(*operands, tile=np.int64(tile))[0]
+    call = jax.ffi.ffi_call(target(name), (*results, workspace))
+    return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))[:-1]
+
+
+def _like_rows(problem: Problem, dtype: Any) -> jax.ShapeDtypeStruct:
+    m, n = problem.shape
+    return jax.ShapeDtypeStruct(
+        (n if problem.transpose else m, problem.batch), dtype
+    )
 
 
 def events(
@@ -36,17 +51,11 @@ def events(
     origin: jax.Array,
     law: jax.Array,
     events: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """N and Z from the kernel's 64-bit sums, of which Z is the low half."""
-    m, n = problem.shape
+) -> list[jax.Array]:
+    """N and Z."""
     name = "events_transposed" if problem.transpose else "events"
-    out = jax.ShapeDtypeStruct(
-        (n if problem.transpose else m, problem.batch, 2), jnp.int32
-    )
-    flags = events.astype(jnp.uint8)
-    sums = _call(name, problem, out, seed, origin, law, flags)
-    z, high = sums[..., 0], sums[..., 1]
-    return high + (z < 0).astype(jnp.int32), z
+    out = _like_rows(problem, jnp.int32)
+    return _call(name, problem, (out, out), seed, origin, law, events)
 
 
 def floats(
@@ -55,17 +64,12 @@ def floats(
     origin: jax.Array,
     law: jax.Array,
     values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+) -> list[jax.Array]:
     """A and B."""
-    m, n = problem.shape
-    name = f"floats_transposed_{problem.dtype}"
-    if not problem.transpose:
-        name = f"floats_{problem.dtype}"
-    out = jax.ShapeDtypeStruct(
-        (n if problem.transpose else m, 2, problem.batch), values.dtype
-    )
-    sums = _call(name, problem, out, seed, origin, law, values)
-    return sums[:, 0], sums[:, 1]
+    direction = "floats_transposed" if problem.transpose else "floats"
+    out = _like_rows(problem, values.dtype)
+    name = f"{direction}_{problem.dtype}"
+    return _call(name, problem, (out, out), seed, origin, law, values)
 
 
 def dense(
@@ -73,4 +77,4 @@ def dense(
 ) -> jax.Array:
     """The entries, as the kernel writes them."""
     out = jax.ShapeDtypeStruct(problem.shape, jnp.int32)
-    return _call("dense", problem, out, seed, origin, law)
+    return _call("dense", problem, (out,), seed, origin, law)[0]

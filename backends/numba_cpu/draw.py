@@ -8,6 +8,12 @@ branch and no call left in them, so that LLVM turns them into vector instruction
 
 Numba widens ``uint32 + uint32`` to 64 bits. Every result is therefore cut back with
 ``u32``, and LLVM narrows the whole chain again.
+
+Chunks of up to 2**16 rows, which is every prob from 2**-10 up, take their places
+in 16-bit lanes: twice as many to a vector, at half the cost of a multiplication.
+There the k bits of a place sit at the upper end of a word. A product or a sum then
+drops what lies above them by itself, and one operation on three operands,
+``x ^ (shifted & keep)``, is the rest of a round.
 """
 
 from __future__ import annotations
@@ -17,8 +23,14 @@ from numba import carray, njit
 
 from synjit.reference import draw, normal, threefry
 
-from .intrinsics import leading_zeros, prefer_wide_vectors, shift_right, stack_words
+from .intrinsics import (
+    leading_zeros,
+    prefer_wide_vectors,
+    shift_right,
+    stack_words,
+)
 
+u16 = np.uint16
 u32 = np.uint32
 
 LANES = 16
@@ -30,10 +42,14 @@ WEIGHT_0 = 1
 WEIGHT_1 = 2
 MULTIPLIERS = 3
 ADDENDS = MULTIPLIERS + ROUNDS
-KEY_ROWS = ADDENDS + ROUNDS
+INVERSES = ADDENDS + ROUNDS  # of the multipliers; the first is 0 until they are made
+KEY_ROWS = INVERSES + ROUNDS
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
-LIST_SIZE = MAX_COUNT + LANES
+PLACE_LANES = 2 * LANES
+LIST_SIZE = MAX_COUNT + PLACE_LANES
+LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
+SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 
 _TABLE = np.array(normal.TABLE)
 _PARITY = u32(threefry.PARITY)
@@ -69,12 +85,14 @@ def threefry2x32(k0, k1, c0, c1):
 
 
 @njit(forceinline=True)
-def make_keys(seed, law, columns, chunks, keys):
+def make_keys(seed, law, n_limits, columns, chunks, keys):
     """Fill the key block for LANES pairs of column and chunk.
 
     Parameters
     ----------
     seed, law : uint32 arrays, (2,) and (LAW_WORDS,)
+    n_limits : int
+        ``count_limits(law)``
     columns, chunks : uint32 arrays (LANES,)
     keys : uint32 array (KEY_ROWS, LANES)
         Filled: counts, weight words, multipliers and addends of each lane.
@@ -98,14 +116,49 @@ def make_keys(seed, law, columns, chunks, keys):
     for lane in range(LANES):
         word = keys[COUNT, lane]
         below = u32(0)
-        for t in range(2, draw.LAW_WORDS):
+        for t in range(2, 2 + n_limits):
             below = u32(below + u32(law[t] < word))
         keys[COUNT, lane] = u32(base + below)
+    keys[INVERSES, 0] = u32(0)
+
+
+@njit
+def count_limits(law):
+    """Number of the law's limits that a count word can exceed; the rest is padding."""
+    n = draw.MAX_LIMITS
+    while n > 0 and law[1 + n] == u32(0xFFFFFFFF):
+        n -= 1
+    return n
+
+
+@njit
+def typical_count(law):
+    """Median number of connections of a chunk."""
+    count = np.int64(law[1])
+    for t in range(2, draw.LAW_WORDS):
+        count += np.int64(law[t] < u32(1 << 31))
+    return count
+
+
+@njit(forceinline=True)
+def invert_keys(keys):
+    """Make the inverses of the multipliers modulo 2**32, by Newton's iteration."""
+    if keys[INVERSES, 0] != 0:
+        return
+    for r in range(ROUNDS):
+        for lane in range(LANES):
+            a = keys[MULTIPLIERS + r, lane]
+            x = a
+            x = u32(x * u32(u32(2) - u32(a * x)))
+            x = u32(x * u32(u32(2) - u32(a * x)))
+            x = u32(x * u32(u32(2) - u32(a * x)))
+            x = u32(x * u32(u32(2) - u32(a * x)))
+            keys[INVERSES + r, lane] = x
 
 
 @njit(forceinline=True)
 def weight(row, w0, w1, table):
-    """z of a row under its column's two words."""
+    """Z of a row under its column's two words."""
     x = u32(row ^ w0)
     x = u32(x ^ (x >> u32(17)))
     x = u32(x * u32(0xED5AD4BB))
@@ -117,103 +170,149 @@ def weight(row, w0, w1, table):
     w = u32(u32(x << u32(1)) | u32(1))
     octave = leading_zeros(w)
     aligned = u32(w << octave)
-    cell = u32(aligned >> u32(25)) & u32(63)
+    cell = u32(aligned >> u32(25))  # plus 64: the leading one
     fraction = u32(aligned >> u32(10)) & u32(0x7FFF)
-    entry = table[u32(u32(octave << u32(6)) | cell)]
+    entry = table[u32(u32(u32(octave << u32(6)) + cell) - u32(64))]
     fall = u32(u32(u32(entry & u32(0x7FF)) * fraction) >> u32(14))
     magnitude = np.int32(u32(u32(entry >> u32(11)) - fall) >> u32(2))
     sign = np.int32(x) >> np.int32(31)
     return np.int32(np.int32(magnitude ^ sign) - sign)
 
 
-@njit(forceinline=True)
-def _round(x, a, b, shift, mask):
-    x = u32(u32(x * a) + b) & mask
-    return u32(x ^ shift_right(x, shift))
+@njit
+def weigh(keys, lane, rows, found, z):
+    """Give z of each of the first ``found`` rows, under a lane's column."""
+    prefer_wide_vectors()
+    w0, w1 = keys[WEIGHT_0, lane], keys[WEIGHT_1, lane]
+    table = _TABLE
+    for t in range((found + LANES - 1) // LANES * LANES):
+        z[t] = weight(rows[t], w0, w1, table)
+
+
+# --- places -----------------------------------------------------------------------
 
 
 @njit(forceinline=True)
-def _inverse_round(x, a_inverse, b, shift, mask):
-    x = u32(x ^ shift_right(x, shift))
-    return u32(u32(x - b) * a_inverse) & mask
+def _half(log2_chunk):
+    """Bits that the xor-shift of an even round moves; an odd one moves one more."""
+    return u32((log2_chunk + u32(1)) >> u32(1))
 
 
 @njit(forceinline=True)
-def _inverse_mod_2_32(a):
-    x = a
-    x = u32(x * u32(u32(2) - u32(a * x)))
-    x = u32(x * u32(u32(2) - u32(a * x)))
-    x = u32(x * u32(u32(2) - u32(a * x)))
-    return u32(x * u32(u32(2) - u32(a * x)))
+def _mask(log2_chunk):
+    return u32(u32(u32(1) << log2_chunk) - u32(1))
 
 
 @njit(forceinline=True)
-def _round_keys(keys, lane):
-    """Load a lane's multipliers and addends, as two tuples of ROUNDS = 8."""
+def _keep(log2_chunk):
+    """The bits of a 16-bit place that sits at the upper end of its word."""
+    return u16(u32(0xFFFF) << u32(u32(16) - log2_chunk))
+
+
+@njit(forceinline=True)
+def _words(keys, row, lane):
+    """One lane's key words of all ROUNDS = 8 rounds."""
     return (
-        (keys[3, lane], keys[4, lane], keys[5, lane], keys[6, lane])
-        + (keys[7, lane], keys[8, lane], keys[9, lane], keys[10, lane]),
-        (keys[11, lane], keys[12, lane], keys[13, lane], keys[14, lane])
-        + (keys[15, lane], keys[16, lane], keys[17, lane], keys[18, lane]),
+        (keys[row, lane], keys[row + 1, lane], keys[row + 2, lane])
+        + (keys[row + 3, lane], keys[row + 4, lane], keys[row + 5, lane])
+        + (keys[row + 6, lane], keys[row + 7, lane])
+    )
+
+
+@njit(forceinline=True)
+def _short_words(keys, row, lane, up):
+    """The same for 16-bit lanes, shifted up."""
+    w = _words(keys, row, lane)
+    return (
+        (u16(w[0] << up), u16(w[1] << up), u16(w[2] << up), u16(w[3] << up))
+        + (u16(w[4] << up), u16(w[5] << up), u16(w[6] << up), u16(w[7] << up))
     )
 
 
 @njit
-def list_places(keys, lane, chunk, log2_chunk, rows, z):
-    """List all connections of one chunk; returns their number.
+def list_places(keys, lane, chunk, log2_chunk, rows):
+    """List the rows of all connections of one chunk; returns their number.
 
-    ``rows`` (absolute) and ``z`` are filled beyond that number, up to a whole
-    vector, with what belongs to no connection.
+    ``rows`` is filled beyond that number, up to whole vectors, with what belongs to
+    no connection.
     """
     prefer_wide_vectors()
-    mask = u32(u32(u32(1) << log2_chunk) - u32(1))
-    half = u32((log2_chunk + u32(1)) >> u32(1))
     start = u32(chunk << log2_chunk)
     count = np.int64(keys[COUNT, lane])
-    a, b = _round_keys(keys, lane)
-    w0, w1 = keys[WEIGHT_0, lane], keys[WEIGHT_1, lane]
-    table = _TABLE
+    half = _half(log2_chunk)
+    if log2_chunk <= u32(SHORT):
+        up = u32(u32(SHORT) - log2_chunk)
+        keep = _keep(log2_chunk)
+        one = u16(u32(1) << up)
+        a = _short_words(keys, MULTIPLIERS, lane, u32(0))
+        b = _short_words(keys, ADDENDS, lane, up)
+        places = carray(stack_words(LIST_WORDS), (LIST_WORDS,)).view(u16)
+        for t in range((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES):
+            x = u16(u16(t) * one)
+            for r in range(ROUNDS):
+                x = u16(u16(x * a[r]) + b[r])
+                shifted = shift_right(x, u16(half + u32(r & 1)))
+                x = u16(x ^ u16(shifted & keep))
+            places[t] = x
+        for t in range((count + LANES - 1) // LANES * LANES):
+            rows[t] = u32(start + shift_right(u32(places[t]), up))
+        return count
+    mask = _mask(log2_chunk)
+    a = _words(keys, MULTIPLIERS, lane)
+    b = _words(keys, ADDENDS, lane)
     for t in range((count + LANES - 1) // LANES * LANES):
         x = u32(t)
         for r in range(ROUNDS):
-            x = _round(x, a[r], b[r], u32(half + u32(r & 1)), mask)
-        row = u32(start + x)
-        rows[t] = row
-        z[t] = weight(row, w0, w1, table)
+            x = u32(u32(u32(x * a[r]) + b[r]) & mask)
+            x = u32(x ^ shift_right(x, u32(half + u32(r & 1))))
+        rows[t] = u32(start + x)
     return count
 
 
 @njit
-def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows, z):
+def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
     """List those of the candidate rows, all of one chunk, that are connected.
 
     ``candidates`` holds absolute rows and is read up to a whole vector beyond
     ``n_candidates``; ``rows`` may be as short as ``list_places`` needs it.
     """
     prefer_wide_vectors()
-    mask = u32(u32(u32(1) << log2_chunk) - u32(1))
-    half = u32((log2_chunk + u32(1)) >> u32(1))
+    invert_keys(keys)
     bound = keys[COUNT, lane]
-    a, b = _round_keys(keys, lane)
-    c = (
-        (_inverse_mod_2_32(a[0]), _inverse_mod_2_32(a[1]), _inverse_mod_2_32(a[2]))
-        + (_inverse_mod_2_32(a[3]), _inverse_mod_2_32(a[4]), _inverse_mod_2_32(a[5]))
-        + (_inverse_mod_2_32(a[6]), _inverse_mod_2_32(a[7]))
-    )
-    places = carray(stack_words(LANES), (LANES,))
+    half = _half(log2_chunk)
     found = 0
+    if log2_chunk <= u32(SHORT):
+        up = u32(u32(SHORT) - log2_chunk)
+        keep = _keep(log2_chunk)
+        c = _short_words(keys, INVERSES, lane, u32(0))
+        b = _short_words(keys, ADDENDS, lane, up)
+        places = carray(stack_words(LANES), (LANES,)).view(u16)
+        for first in range(0, n_candidates, PLACE_LANES):
+            for t in range(PLACE_LANES):
+                x = u16(candidates[first + t] << up)
+                for i in range(ROUNDS):
+                    r = ROUNDS - 1 - i
+                    shifted = shift_right(x, u16(half + u32(r & 1)))
+                    x = u16(x ^ u16(shifted & keep))
+                    x = u16(u16(x - b[r]) * c[r])
+                places[t] = x
+            for t in range(min(PLACE_LANES, n_candidates - first)):
+                rows[found] = candidates[first + t]
+                found += np.int64((u32(places[t]) >> up) < bound)
+        return found
+    mask = _mask(log2_chunk)
+    c = _words(keys, INVERSES, lane)
+    b = _words(keys, ADDENDS, lane)
+    offsets = carray(stack_words(LANES), (LANES,))
     for first in range(0, n_candidates, LANES):
         for t in range(LANES):
-            x = candidates[first + t] & mask
-            for r in range(ROUNDS):
-                i = ROUNDS - 1 - r
-                x = _inverse_round(x, c[i], b[i], u32(half + u32(i & 1)), mask)
-            places[t] = x
+            x = u32(candidates[first + t] & mask)
+            for i in range(ROUNDS):
+                r = ROUNDS - 1 - i
+                x = u32(x ^ shift_right(x, u32(half + u32(r & 1))))
+                x = u32(u32(u32(x - b[r]) * c[r]) & mask)
+            offsets[t] = x
         for t in range(min(LANES, n_candidates - first)):
             rows[found] = candidates[first + t]
-            found += np.int64(places[t] < bound)
-    w0, w1 = keys[WEIGHT_0, lane], keys[WEIGHT_1, lane]
-    table = _TABLE
-    for t in range(found):
-        z[t] = weight(rows[t], w0, w1, table)
+            found += np.int64(offsets[t] < bound)
     return found

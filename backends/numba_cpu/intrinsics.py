@@ -21,12 +21,14 @@ def leading_zeros(typingctx, word):
 
 @intrinsic
 def shift_right(typingctx, word, bits):
-    """Shift a uint32 right by 0 to 31 bits without widening it on the way."""
+    """Shift an unsigned word right by fewer bits than it has, without widening it."""
+    if word != bits or word not in {types.uint16, types.uint32}:
+        return None
 
     def codegen(context, builder, signature, args):
         return builder.lshr(args[0], args[1])
 
-    return types.uint32(types.uint32, types.uint32), codegen
+    return word(word, bits), codegen
 
 
 @intrinsic
@@ -64,6 +66,21 @@ def stack_words(typingctx, size):
 
 
 @intrinsic
+def stack_address(typingctx, size):
+    """Address of a compile-time number of 64-bit words in the caller's stack frame."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+    words = size.literal_value
+
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        block = cgutils.alloca_once(builder, ir.ArrayType(word, words))
+        return builder.ptrtoint(block, word)
+
+    return types.int64(size), codegen
+
+
+@intrinsic
 def pointer_at(typingctx, address, dtype):
     """Turn an integer address into a typed pointer."""
     pointer = types.CPointer(dtype.dtype)
@@ -95,3 +112,96 @@ def store_word(typingctx, address, word):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
+
+
+# --- threads and the C library ------------------------------------------------------
+
+
+@intrinsic
+def atomic_add(typingctx, address, amount):
+    """Add to the 64-bit word at an address, in one step; returns what it was."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def call_address(typingctx, function, argument):
+    """Call the C function at an address, which takes and returns one 64-bit word."""
+
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        pointer = builder.inttoptr(args[0], ir.FunctionType(word, [word]).as_pointer())
+        return builder.call(pointer, [args[1]])
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def task_address(typingctx, function):
+    """Address of a C function ``void(void*)`` that calls a numba function.
+
+    The C function is made in the module of the caller, so that the address is one
+    the loader fills in: a number put here would be wrong in the next process that
+    takes the kernel from the disk cache.
+    """
+    if not isinstance(function, types.Dispatcher):
+        return None
+    python_function = function.dispatcher.py_func
+
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        of_word = types.int64(types.int64)
+        compiled = context.compile_subroutine(builder, python_function, of_word)
+        task = ir.Function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()]),
+            builder.module.get_unique_name("synjit_task"),
+        )
+        task.linkage = "internal"
+        body = ir.IRBuilder(task.append_basic_block())
+        job = body.ptrtoint(task.args[0], word)
+        context.call_internal_no_propagate(body, compiled.fndesc, of_word, [job])
+        body.ret_void()
+        return builder.ptrtoint(task, word)
+
+    return types.int64(function), codegen
+
+
+@intrinsic
+def environment_integer(typingctx, name):
+    """Read an environment variable as a decimal integer; 0 without one."""
+    if not isinstance(name, types.StringLiteral):
+        return None
+    text = name.literal_value
+
+    def codegen(context, builder, signature, args):
+        module, word = builder.module, ir.IntType(64)
+        string = ir.IntType(8).as_pointer()
+        getenv = cgutils.get_or_insert_function(
+            module, ir.FunctionType(string, [string]), "getenv"
+        )
+        strtol = cgutils.get_or_insert_function(
+            module,
+            ir.FunctionType(word, [string, string.as_pointer(), ir.IntType(32)]),
+            "strtol",
+        )
+        value = builder.call(getenv, [context.insert_const_string(module, text)])
+        null = ir.Constant(string, None)
+        result = cgutils.alloca_once_value(builder, ir.Constant(word, 0))
+        with builder.if_then(builder.icmp_unsigned("!=", value, null)):
+            end = ir.Constant(string.as_pointer(), None)
+            ten = ir.Constant(ir.IntType(32), 10)
+            builder.store(builder.call(strtol, [value, end, ten]), result)
+        return builder.load(result)
+
+    return types.int64(name), codegen
+
+
+# Of the C library; addresses are 64-bit words here.
+malloc = types.ExternalFunction("malloc", types.int64(types.int64))
+free = types.ExternalFunction("free", types.void(types.int64))
+sched_yield = types.ExternalFunction("sched_yield", types.int32())

@@ -1,7 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backend must pass before the dispatcher will touch it."""
+"""What a backend must pass before the dispatcher will touch it.
 
-from .cases import PRODUCTS, Case, quick_cases
-from .suite import Failure, Report, run
+``cases`` and ``checks`` say what is checked, ``expected`` what is right, ``runner``
+runs one case, ``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
+"""
 
-__all__ = ["PRODUCTS", "Case", "Failure", "Report", "quick_cases", "run"]
+from __future__ import annotations
+
+from typing import Any
+
+from .cases import PRODUCTS, Case, full_cases, quick_cases
+
+__all__ = [
+    "PRODUCTS",
+    "Case",
+    "Check",
+    "Report",
+    "Result",
+    "check",
+    "full_cases",
+    "full_checks",
+    "quick_cases",
+    "run",
+    "run_full",
+]
+
+_LATER = {
+    "Check": "checks",
+    "full_checks": "checks",
+    "Report": "suite",
+    "Result": "suite",
+    "run": "suite",
+    "run_full": "suite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the suite when it is first used: it stands on the rest of synjit."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)
+
+
+def check(backend: str, what: Any, platform: str = "cpu") -> str:
+    """Run one check on a backend, and say what is wrong; empty if nothing is.
+
+    Parameters
+    ----------
+    backend : str
+        Its name.
+    what : Case or Check
+    platform : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from synjit.conformance import Case, check
+    >>> check("numba", Case("events", prob=0.1, shape=(100, 100)))
+    ''
+    """
+    import jax
+
+    from synjit.registry import registry
+
+    from .checks import Check
+    from .runner import Runner
+    from .suite import run_check
+
+    if isinstance(what, Case):
+        what = Check("case", what)
+    runner = Runner(registry().backends[backend], platform)
+    with jax.enable_x64(what.x64):
+        return run_check(runner, what).reason

@@ -1,143 +1,252 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hold a backend to the reference, case by case."""
+"""Hold a backend to the reference, check by check."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeVar
 
 import jax
-import numpy as np
-from numpy.typing import NDArray
-
-from synjit import reference
-from synjit.hookspecs import Problem
 
 from .cases import Case
+from .checks import FULL_COUNT, Check, checks_of, full_checks
+from .runner import Refused, Runner
+from .transforms import run_transform
+
+Status = Literal["passed", "failed", "refused", "known gap"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A case that went wrong, and how."""
+class Result:
+    """What became of one check."""
 
-    case: Case
-    reason: str
+    check: Check
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def case(self) -> Case | None:
+        """The case that was checked."""
+        return self.check.case
 
 
 @dataclass
 class Report:
-    """What was checked, and what failed."""
+    """What was to be checked, what was, and what came of it.
+
+    Attributes
+    ----------
+    backend, platform : str
+    required : int
+        Number of checks that there must be.
+    results : list of Result
+    faults : list of str
+        What is wrong beside the checks: gaps that are none any more.
+    """
 
     backend: str
     platform: str
-    checks: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    required: int = 0
+    results: list[Result] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def by_status(self, status: Status) -> list[Result]:
+        """Return the results of a status."""
+        return [r for r in self.results if r.status == status]
+
+    @property
+    def checks(self) -> int:
+        """Number of checks that ran, to whatever end."""
+        return len(self.by_status("passed")) + len(self.by_status("failed"))
+
+    @property
+    def failures(self) -> list[Result]:
+        """Checks that failed."""
+        return self.by_status("failed")
 
     @property
     def passed(self) -> bool:
-        """Whether anything was checked and nothing failed."""
-        return self.checks > 0 and not self.failures
+        """Whether something ran, nothing failed, and no check is missing."""
+        complete = len(self.results) == self.required
+        return complete and self.checks > 0 and not self.failures
+
+    @property
+    def conforms(self) -> bool:
+        """Whether, besides, every refusal was declared."""
+        return self.passed and not self.by_status("refused") and not self.faults
+
+    @property
+    def kinds(self) -> set[tuple[bool, bool]]:
+        """Kinds of problem, (transpose, batched), of which at least one case ran."""
+        return {
+            kind_of(r.case.transpose, r.case.batch)
+            for r in self.by_status("passed")
+            if r.case is not None
+        }
 
 
-def run(registered: Any, platform: str, cases: Sequence[Case]) -> Report:
-    """Run the cases on a backend, on this process's first device of a platform."""
-    report = Report(registered.backend.name, platform)
-    device = jax.local_devices(backend=platform)[0]
-    for case in cases:
-        report.checks += 1
-        try:
-            reason = _check(registered, platform, device, case)
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            reason = f"{type(error).__name__}: {error}"
-        if reason:
-            report.failures.append(Failure(case, reason))
+def kind_of(transpose: bool, batch: int) -> tuple[bool, bool]:
+    """Give the kind of a problem: refusing all cases of one leaves it unproved."""
+    return transpose, batch > 1
+
+
+def run(
+    registered: Any,
+    platform: str,
+    cases: Sequence[Case],
+    *,
+    stop: bool = False,
+    runner: Runner | None = None,
+) -> Report:
+    """Run cases on a backend, on this process's first device of a platform.
+
+    Parameters
+    ----------
+    registered : registry.Registered
+    platform : str
+    cases : sequence of Case
+    stop : bool
+        Stop at the first failure.
+    runner : Runner, optional
+        For who wants to watch.
+
+    Returns
+    -------
+    Report
+    """
+    runner = runner or Runner(registered, platform)
+    checks = checks_of(cases)
+    report = Report(registered.backend.name, platform, len(checks))
+    for check in checks:
+        result = run_check(runner, check)
+        report.results.append(result)
+        if stop and result.status == "failed":
+            break
     return report
 
 
-def problem_of(case: Case, platform: str, law: reference.Law) -> Problem:
-    """State a case in the words of the contract."""
-    return Problem(
-        product=case.product,
-        shape=case.shape,
-        transpose=case.transpose,
-        batch=case.batch,
-        dtype=case.dtype,
-        corder=case.corder,
-        log2_chunk=law.log2_chunk,
-        platform=platform,
-    )
+def run_full(
+    registered: Any,
+    platform: str,
+    *,
+    limit: float = 300.0,
+    only: str = "*",
+    progress: Callable[[Result], None] = lambda _: None,
+) -> Report:
+    """Run the full suite.
+
+    Parameters
+    ----------
+    registered : registry.Registered
+    platform : str
+    limit : float
+        Seconds that one check may take; one that takes longer ends the suite.
+    only : str
+        Pattern of the checks to run. What it leaves out is missing from the report,
+        which then does not pass.
+    progress : callable
+        Called with each result.
+
+    Returns
+    -------
+    Report
+    """
+    runner = Runner(registered, platform)
+    report = Report(registered.backend.name, platform, FULL_COUNT)
+    gaps = registered.backend.known_gaps
+    for check in full_checks():
+        if not fnmatchcase(str(check), only):
+            continue
+
+        def work(check: Check = check) -> Result:
+            with jax.enable_x64(check.x64):
+                return declared(run_check(runner, check), gaps)
+
+        try:
+            result = in_thread(work, limit)
+        except TimeoutError:
+            reason = f"it hangs: no end within {limit:g} seconds"
+            result = Result(check, "failed", reason, limit)
+        report.results.append(result)
+        progress(result)
+        if result.seconds >= limit:
+            break
+    report.faults = stale_gaps(report.results, gaps) if only == "*" else []
+    return report
 
 
-def call(registered: Any, platform: str, device: Any, case: Case) -> list[NDArray]:
-    """Run one case on a backend, under jit."""
-    law = reference.law(case.prob)
-    problem = problem_of(case, platform, law)
-    refusal = registered.hook.synjit_refuses(problem=problem)
-    if refusal:
-        raise NotImplementedError(f"the backend refuses this problem: {refusal}")
-    operands = {
-        "seed": np.array(reference.seed_words(case.seed), np.uint32),
-        "origin": np.array(case.origin, np.uint32),
-        "law": law.encode(),
-    }
-    hook = getattr(registered.hook, f"synjit_{case.product}")
-    if case.product != "dense":
-        operands["events" if case.product == "events" else "values"] = case.operand()
-    operands = jax.device_put(operands, device)
-    results = jax.jit(lambda arrays: hook(problem=problem, **arrays))(operands)
-    return [np.asarray(result) for result in jax.tree.leaves(results)]
-
-
-def expected(case: Case) -> tuple[list[NDArray], list[NDArray]]:
-    """Results of the reference, and how far a backend may be from each."""
-    matrix = reference.Matrix(case.seed, case.prob, case.shape, case.origin)
-    if case.product == "dense":
-        return [matrix.dense()], [np.zeros((), np.int32)]
-    operand = case.operand()
-    if case.product == "events":
-        results = list(matrix.events(operand, case.transpose))
-        return results, [np.zeros((), np.int32)] * 2
-    results = list(matrix.floats(operand, case.transpose))
-    # A sum of k terms in any order is off by at most k units of rounding of the sum
-    # of their magnitudes (Higham, Accuracy and Stability, 2nd ed., section 4.2).
-    sizes = matrix.magnitudes(operand, case.transpose)
-    terms = max(operand.shape[0], 1)
-    unit = float(np.finfo(case.dtype).eps)
-    return results, [size * terms * unit for size in sizes]
-
-
-def _check(registered: Any, platform: str, device: Any, case: Case) -> str:
-    got = call(registered, platform, device, case)
-    want, bounds = expected(case)
-    names = {"events": "NZ", "floats": "AB", "dense": "z"}[case.product]
-    if len(got) != len(want):
-        return f"returned {len(got)} arrays, not {len(want)}"
-    dtype = np.dtype(case.dtype if case.product == "floats" else np.int32)
-    return next(
-        _differences(names, got, want, bounds, dtype),
-        "",
-    )
-
-
-def _differences(
-    names: str,
-    got: list[NDArray],
-    want: list[NDArray],
-    bounds: list[NDArray],
-    dtype: np.dtype,
-) -> Iterable[str]:
-    for name, result, right, bound in zip(names, got, want, bounds, strict=True):
-        if result.shape != right.shape:
-            yield f"{name} has shape {result.shape}, not {right.shape}"
-        elif result.dtype != dtype:
-            yield f"{name} has dtype {result.dtype}, not {dtype}"
+def run_check(runner: Runner, check: Check) -> Result:
+    """Run one check."""
+    start = time.perf_counter()
+    status: Status
+    try:
+        if check.case is None:
+            name = runner.registered.backend.name
+            reason = run_transform(check.transform, name, runner.platform)
+        elif check.what == "calls":
+            reason = runner.check_calls(check.case)
         else:
-            gap = np.abs(result.astype(np.float64) - right.astype(np.float64))
-            bad = ~(gap <= bound)
-            if bad.any():
-                where = tuple(int(i) for i in np.argwhere(bad)[0])
-                yield (
-                    f"{name}{list(where)} is {result[where]}, not {right[where]} "
-                    f"({int(bad.sum())} of {bad.size} entries differ)"
-                )
+            reason = runner.check(check.case)
+        status = "failed" if reason else "passed"
+    except Refused as refusal:
+        reason, status = str(refusal), "refused"
+    return Result(check, status, reason, time.perf_counter() - start)
+
+
+# --- known gaps -------------------------------------------------------------------
+
+
+def declared(result: Result, gaps: Sequence[tuple[str, str]]) -> Result:
+    """Mark a refusal that the backend declared."""
+    if result.status != "refused":
+        return result
+    for pattern, reason in gaps:
+        if fnmatchcase(str(result.check), pattern):
+            return Result(result.check, "known gap", reason, result.seconds)
+    return result
+
+
+def stale_gaps(results: Sequence[Result], gaps: Sequence[tuple[str, str]]) -> list[str]:
+    """Name the declared gaps that nothing fell into: they are to be taken away."""
+    fell = [str(r.check) for r in results if r.status == "known gap"]
+    return [
+        f"the known gap {pattern!r} ({reason}) is none: no check was refused there"
+        for pattern, reason in gaps
+        if not any(fnmatchcase(name, pattern) for name in fell)
+    ]
+
+
+# --- a time limit -----------------------------------------------------------------
+
+
+def in_thread(work: Callable[[], T], limit: float) -> T:
+    """Run in a thread of its own, and not for ever.
+
+    Raises
+    ------
+    TimeoutError
+        It took longer than ``limit`` seconds; the thread is left to itself.
+    """
+    outcome: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001, raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="synjit-conformance", daemon=True)
+    thread.start()
+    thread.join(limit)
+    if errors:
+        raise errors[0]
+    if not outcome:
+        raise TimeoutError(f"{limit:g}")
+    return outcome[0]

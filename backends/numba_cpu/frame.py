@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading an XLA FFI call frame from numba.
+
+The layout is that of ``xla/ffi/api/c_api.h``, which jaxlib ships; offsets below are
+in 8-byte words.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+from numba import carray, njit
+
+from .intrinsics import load_word, pointer_at, store_word
+
+# struct XLA_FFI_CallFrame
+FRAME_EXTENSION = 1
+FRAME_API = 2
+FRAME_CONTEXT = 3
+FRAME_ARGUMENTS = 9
+FRAME_RESULTS = 14
+FRAME_ATTRIBUTES = 20
+# struct XLA_FFI_Buffer
+BUFFER_DATA = 3
+BUFFER_DIMENSIONS = 5
+# struct XLA_FFI_Metadata_Extension, and the XLA_FFI_Metadata that it points to
+EXTENSION_TYPE = 1
+EXTENSION_METADATA = 3
+METADATA_VERSION = 3
+METADATA_TRAITS = 4
+METADATA_EXTENSION = 1  # enum XLA_FFI_Extension_Type
+
+
+def _header_version() -> int:
+    """The FFI version that jaxlib's own header states, packed as it is written."""
+    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    text = header.read_text()
+    major, minor = (
+        int(re.findall(rf"#define XLA_FFI_API_{part} (\d+)", text)[0])
+        for part in ("MAJOR", "MINOR")
+    )
+    return major | (minor << 32)
+
+
+VERSION = _header_version()
+
+
+@njit(forceinline=True)
+def word(address, index):
+    """Load the index-th word from an address."""
+    return load_word(address + 8 * index)
+
+
+@njit(forceinline=True)
+def is_handshake(frame):
+    """Answer XLA's question for metadata; False if this is a call to compute."""
+    extension = word(frame, FRAME_EXTENSION)
+    if extension == 0:
+        return False
+    if np.int32(word(extension, EXTENSION_TYPE)) != METADATA_EXTENSION:
+        return False
+    metadata = word(extension, EXTENSION_METADATA)
+    store_word(metadata + 8 * METADATA_VERSION, VERSION)
+    store_word(metadata + 8 * METADATA_TRAITS, 0)
+    return True
+
+
+@njit(forceinline=True)
+def argument(frame, i):
+    """The i-th operand's buffer."""
+    return word(word(frame, FRAME_ARGUMENTS), i)
+
+
+@njit(forceinline=True)
+def result(frame, i):
+    """The i-th result's buffer."""
+    return word(word(frame, FRAME_RESULTS), i)
+
+
+@njit(forceinline=True)
+def dimension(buffer, axis):
+    """Length of one axis."""
+    return word(word(buffer, BUFFER_DIMENSIONS), axis)
+
+
+@njit(forceinline=True)
+def attribute(frame, i):
+    """Value of the i-th attribute, by name, which is a 64-bit scalar."""
+    return load_word(word(word(word(frame, FRAME_ATTRIBUTES), i), 1))
+
+
+@njit(forceinline=True)
+def array(buffer, dtype, size):
+    """View a buffer as a flat array."""
+    return carray(pointer_at(word(buffer, BUFFER_DATA), dtype), (size,))

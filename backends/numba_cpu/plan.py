@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a call is cut into parts, and the scratch memory that it works in.
+
+Work is counted in connections, of about two nanoseconds each. Rows are cut where
+chunks are. Where there are too few chunks for the threads, the active columns of an
+integer product are cut too ("splits"), and each thread then adds into accumulators of
+its own, which are added up in the end: integer sums come out the same in any order.
+The sums of floats would not, so that these are cut by rows alone.
+
+A workspace begins with the plan, PLAN_WORDS words of 64 bits; parts read it.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from .draw import LANES, typical_count
+from .intrinsics import malloc
+from .threads import available_threads
+from .windows import chunk_range
+
+# The plan.
+ACTIVE = 0  # number of active columns, or rows
+TILE_CHUNKS = 1  # chunks of rows in a part
+TILES = 2
+SPLITS = 3
+THREADS = 4
+SUM_WORDS = 5  # 64-bit words of one thread's accumulators
+PRIVATE = 6  # address of the accumulators of all slots but the first
+PART_COLUMNS = 7
+PLAN_WORDS = 16
+
+WORTH = 1 << 14  # connections that make up for waking a thread
+KEY_COST = 16  # of the keys of one chunk
+PARTS_PER_THREAD = 4
+# A block of keys is for LANES chunks: a part needs several blocks, to fill them.
+LEAST_PAIRS = 4 * LANES
+
+
+@njit
+def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
+    """Cut W @ x into tiles of rows, and into splits of the active columns.
+
+    Parameters
+    ----------
+    frame : int
+    matrix : (seed, origin, law, n_limits)
+    m : int
+    row_bytes : int
+        Size of the accumulators of one row, a multiple of 8.
+    tile_bytes : int
+        Wanted size of the accumulators of a part.
+    may_split : bool
+    plan : int64 array
+        ``plan[ACTIVE]`` is given, and not 0; the rest is filled in.
+
+    Returns
+    -------
+    int
+        The number of parts: tiles times splits.
+    """
+    _, origin, law, _ = matrix
+    k = int(law[0])
+    n_active = plan[ACTIVE]
+    top = int(origin[0])
+    _, n_chunks = chunk_range(top, top + m, law[0])
+    tile_chunks = max((tile_bytes // row_bytes) >> k, -(-LEAST_PAIRS // n_active))
+    tile_chunks = max(1, min(tile_chunks, n_chunks))
+    tiles = -(-n_chunks // tile_chunks)
+    splits, threads = 1, 1
+    connections = (n_active * typical_count(law) * m) >> k
+    if connections * max(1, row_bytes // 32) > WORTH:
+        threads = available_threads(frame)
+        few = tiles < PARTS_PER_THREAD * threads
+        if threads > 1 and few and may_split and connections > 4 * m:
+            splits = min(-(-PARTS_PER_THREAD * threads // tiles), n_active)
+        threads = min(threads, tiles * splits)
+    rows = m if splits > 1 else min(m, tile_chunks << k)
+    sum_words = rows * row_bytes // 8
+    private = 0
+    if threads > 1:
+        private = malloc((threads - 1) * sum_words * 8)
+        if private == 0:
+            splits, threads = 1, 1
+    plan[TILE_CHUNKS] = tile_chunks
+    plan[TILES] = tiles
+    plan[SPLITS] = splits
+    plan[THREADS] = threads
+    plan[SUM_WORDS] = sum_words
+    plan[PRIVATE] = private
+    return tiles * splits
+
+
+@njit
+def plan_columns(frame, n, work, plan):
+    """Cut a product by columns; returns the number of parts.
+
+    ``work`` is that of one column, in connections.
+    """
+    threads, part = 1, n
+    if work * n > WORTH:
+        threads = available_threads(frame)
+        if threads > 1:
+            part = -(-n // (2 * PARTS_PER_THREAD * threads))
+    part = -(-part // LANES) * LANES
+    plan[THREADS] = threads
+    plan[PART_COLUMNS] = part
+    return -(-n // part)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all kernels share: blocks of chunks, and chunks cut by a window of rows.
+
+Every kernel walks over (column, chunk) pairs, LANES at a time: keys for all lanes,
+then, lane by lane, the chunk's connections, then what the product does with them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from .draw import COUNT, KEY_ROWS, LANES, LIST_SIZE, list_places, probe_places
+from .intrinsics import stack_words
+
+u32 = np.uint32
+
+KEY_WORDS = KEY_ROWS * LANES
+# Probing a row costs about what listing a connection and looking at its row does.
+PROBE_COST = 1
+
+
+@njit(forceinline=True)
+def scratch():
+    """Columns, chunks and keys of a block, rows and z of a chunk: on the stack."""
+    return (
+        carray(stack_words(LANES), (LANES,)),
+        carray(stack_words(LANES), (LANES,)),
+        carray(stack_words(KEY_WORDS), (KEY_ROWS, LANES)),
+        carray(stack_words(LIST_SIZE), (LIST_SIZE,)),
+        carray(stack_words(LIST_SIZE), (LIST_SIZE,)).view(np.int32),
+    )
+
+
+@njit(forceinline=True)
+def chunk_range(top, bottom, log2_chunk):
+    """First chunk, and number of chunks, that the rows top .. bottom - 1 touch."""
+    k = np.int64(log2_chunk)
+    first = top >> k
+    return first, ((bottom - 1) >> k) + 1 - first
+
+
+@njit(forceinline=True)
+def chunk_rows(chunk, log2_chunk, top, bottom):
+    """Rows of a chunk inside top .. bottom - 1: the first, and the one after all."""
+    start = np.int64(chunk) << np.int64(log2_chunk)
+    end = start + (np.int64(1) << np.int64(log2_chunk))
+    return max(start, top), min(end, bottom)
+
+
+@njit
+def window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
+    """List a chunk's connections in the rows top .. bottom - 1; returns their number.
+
+    Where few rows of the chunk are inside, they are probed, which costs less than to
+    list the chunk.
+    """
+    low, high = chunk_rows(chunk, log2_chunk, top, bottom)
+    inside = high - low
+    if inside * PROBE_COST < np.int64(keys[COUNT, lane]):
+        numbers = carray(stack_words(LIST_SIZE), (LIST_SIZE,))
+        for i in range((inside + LANES - 1) // LANES * LANES):
+            numbers[i] = u32(low + i)
+        return probe_places(keys, lane, log2_chunk, numbers, inside, rows)
+    count = list_places(keys, lane, chunk, log2_chunk, rows)
+    if inside == np.int64(1) << np.int64(log2_chunk):
+        return count
+    kept = 0
+    for t in range(count):
+        row = rows[t]
+        rows[kept] = row
+        kept += np.int64((np.int64(row) >= low) & (np.int64(row) < high))
+    return kept
+
+
+@njit
+def list_active(flags, batch, items, active):
+    """List the items (rows of ``flags``) with any event in the batch, ascending.
+
+    One place more than there are is written to.
+    """
+    count = 0
+    if batch == 1:
+        words = items // 8
+        packed = flags[: 8 * words].view(np.uint64)
+        for first in range(0, words, 8):
+            last = min(first + 8, words)
+            anything = np.uint64(0)
+            for w in range(first, last):
+                anything |= packed[w]
+            if anything:
+                for i in range(8 * first, 8 * last):
+                    active[count] = u32(i)
+                    count += np.int64(flags[i] != 0)
+        for i in range(8 * words, items):
+            active[count] = u32(i)
+            count += np.int64(flags[i] != 0)
+        return count
+    for i in range(items):
+        anything = False
+        for b in range(batch):
+            anything |= flags[i * batch + b] != 0
+        active[count] = u32(i)
+        count += np.int64(anything)
+    return count

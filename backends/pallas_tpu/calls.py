@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The products as JAX sees them: operands cut into blocks, and results put together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from synjit.reference import draw as law_words
+from synjit.reference import normal
+
+from . import columns, forward, parameters, transposed
+from . import dense as dense_kernel
+from .draw import LIMIT_ROWS, TABLE_ROWS
+from .sizes import DENSE_COLUMNS, LANES, LIST_BLOCK, SUBLANES, Sizes, sizes, unroll
+
+if TYPE_CHECKING:
+    from synjit.hookspecs import Problem
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_32_bits(hook: Callable[P, R]) -> Callable[P, R]:
+    """Trace a product as if JAX had 32-bit words only, whatever the user has set."""
+
+    @functools.wraps(hook)
+    def traced(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.enable_x64(False):
+            return hook(*args, **kwargs)
+
+    return traced
+
+
+@_in_32_bits
+def events(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """N and Z."""
+    cut = sizes(problem)
+    listed = _list_active(_pad_batch(events, cut), cut)
+    return _sums(problem, cut, seed, origin, law, *listed)
+
+
+@_in_32_bits
+def floats(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """A and B."""
+    cut = sizes(problem)
+    listed = _list_all(_pad_batch(values, cut), cut)
+    return _sums(problem, cut, seed, origin, law, *listed)
+
+
+@_in_32_bits
+def dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """Give the entries, cut out of whole tiles."""
+    cut = sizes(problem)
+    m, n = problem.shape
+    row, offset = _first_row(origin, cut.tile)
+    scalars = parameters.pack(
+        seed, origin, law, top=row - offset, bottom=row + m, count=jnp.int32(n)
+    )
+    entries = _pallas_call(
+        problem,
+        functools.partial(
+            dense_kernel.kernel, sizes=cut, log2_chunk=problem.log2_chunk
+        ),
+        scalars,
+        law,
+        grid=(cut.blocks, cut.tiles),
+        operands=[],
+        specs=[],
+        out_shape=jax.ShapeDtypeStruct(
+            (cut.tiles * cut.tile, cut.blocks * DENSE_COLUMNS), jnp.int32
+        ),
+        out_specs=pl.BlockSpec((cut.tile, DENSE_COLUMNS), lambda c, t, *_: (t, c)),
+        scratch=[
+            pltpu.VMEM((columns.KEY_ROWS, SUBLANES, LANES), jnp.uint32),
+            pltpu.SMEM((1,), jnp.int32),
+        ],
+    )
+    return lax.dynamic_slice(entries, (offset, 0), (m, n))
+
+
+# --- lists ------------------------------------------------------------------------
+
+
+def _pad_batch(operand: jax.Array, cut: Sizes) -> jax.Array:
+    """Append vectors of nothing, so that all passes are alike."""
+    length, batch = operand.shape
+    missing = (-length % LIST_BLOCK, cut.passes * cut.batch - batch)
+    return jnp.pad(operand, ((0, missing[0]), (0, missing[1])))
+
+
+def _list_active(
+    events: jax.Array, cut: Sizes
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """List the items with any event, ascending, before all others.
+
+    Returns
+    -------
+    items : uint32 (length,)
+    given : int32 (passes, 1, length)
+        Bit b stands for vector b of the pass.
+    count : int32
+        Number of items with any event.
+    """
+    length = len(events)
+    passes = events.reshape(length, cut.passes, cut.batch).astype(jnp.int32)
+    bits = jnp.left_shift(passes, jnp.arange(cut.batch, dtype=jnp.int32))
+    words = jnp.sum(bits, axis=2, dtype=jnp.int32)
+    active = jnp.any(events, axis=1)
+    number = jnp.arange(length, dtype=jnp.int32)
+    number = jnp.where(active, number, length)
+    columns = [words[:, p] for p in range(cut.passes)]
+    items, *given = lax.sort((number, *columns), num_keys=1)
+    count = jnp.sum(active, dtype=jnp.int32)
+    return items.astype(jnp.uint32), jnp.stack(given)[:, None], count
+
+
+def _list_all(values: jax.Array, cut: Sizes) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """List all items: as ``_list_active``, given float32 (passes, batch, length)."""
+    length = len(values)
+    items = jnp.arange(length, dtype=jnp.uint32)
+    given = values.T.reshape(cut.passes, cut.batch, length)
+    return items, given, jnp.int32(length)
+
+
+# --- calls ------------------------------------------------------------------------
+
+
+def _sums(
+    problem: Problem,
+    cut: Sizes,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    items: jax.Array,
+    given: jax.Array,
+    count: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Run the kernel of a direction, and cut its results to shape."""
+    call = _transposed if problem.transpose else _forward
+    return call(problem, cut, seed, origin, law, items, given, count)
+
+
+def _forward(
+    problem: Problem,
+    cut: Sizes,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    items: jax.Array,
+    given: jax.Array,
+    count: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    m, _ = problem.shape
+    row, offset = _first_row(origin, cut.tile)
+    scalars = parameters.pack(
+        seed, origin, law, top=row - offset, bottom=row + m, count=count
+    )
+    blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
+    dtype = given.dtype
+    block = (1, 1, cut.batch, cut.tile // LANES, LANES)
+    sums = (cut.batch, cut.tile // LANES, SUBLANES, LANES)
+    columns = _in_lists(items + origin[1])
+    given = _in_lists(given)
+    rows = jax.ShapeDtypeStruct((cut.passes, cut.tiles, *block[2:]), dtype)
+    outs = pl.BlockSpec(block, lambda p, t, c, *_: (p, t, 0, 0, 0))
+    body = functools.partial(
+        forward.kernel,
+        sizes=cut,
+        log2_chunk=problem.log2_chunk,
+        unroll=unroll(problem),
+    )
+    n, z = _pallas_call(
+        problem,
+        body,
+        scalars,
+        law,
+        grid=(cut.passes, cut.tiles, blocks),
+        operands=[columns, given],
+        specs=[
+            pl.BlockSpec((1, SUBLANES, LANES), lambda p, t, c, *_: (c, 0, 0)),
+            pl.BlockSpec(
+                (1, given.shape[1], 1, SUBLANES, LANES),
+                lambda p, t, c, *_: (p, 0, c, 0, 0),
+            ),
+        ],
+        out_shape=(rows, rows),
+        out_specs=(outs, outs),
+        scratch=[
+            pltpu.VMEM(sums, dtype),
+            pltpu.VMEM(sums, dtype),
+            pltpu.VMEM((cut.batch, SUBLANES, LANES), dtype),
+        ],
+    )
+    return tuple(_put_together(x, offset, problem) for x in (n, z))
+
+
+def _transposed(
+    problem: Problem,
+    cut: Sizes,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    items: jax.Array,
+    given: jax.Array,
+    count: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    zero = jnp.int32(0)
+    scalars = parameters.pack(seed, origin, law, top=zero, bottom=zero, count=count)
+    rows = lax.bitcast_convert_type(items + origin[0], jnp.int32)
+    blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
+    block = (1, 1, cut.batch, cut.sublanes, LANES)
+    out = jax.ShapeDtypeStruct((cut.passes, cut.blocks, *block[2:]), given.dtype)
+    outs = pl.BlockSpec(block, lambda p, c, r, *_: (p, c, 0, 0, 0))
+    sums = _pallas_call(
+        problem,
+        functools.partial(transposed.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
+        scalars,
+        law,
+        grid=(cut.passes, cut.blocks, blocks),
+        operands=[rows.reshape(-1, 1, LIST_BLOCK), given],
+        specs=[
+            pl.BlockSpec(
+                (1, 1, LIST_BLOCK),
+                lambda p, c, r, *_: (r, 0, 0),
+                memory_space=pltpu.SMEM,
+            ),
+            pl.BlockSpec(
+                (1, given.shape[1], LIST_BLOCK),
+                lambda p, c, r, *_: (p, 0, r),
+                memory_space=pltpu.SMEM,
+            ),
+        ],
+        out_shape=(out, out),
+        out_specs=(outs, outs),
+        scratch=[
+            pltpu.VMEM((columns.KEY_ROWS, cut.sublanes, LANES), jnp.uint32),
+            pltpu.SMEM((1,), jnp.int32),
+        ],
+    )
+    n = problem.shape[1]
+    return tuple(
+        jnp.moveaxis(x, 1, 2)
+        .reshape(-1, cut.blocks * cut.sublanes * LANES)[: problem.batch, :n]
+        .T
+        for x in sums
+    )
+
+
+def _put_together(blocks: jax.Array, offset: jax.Array, problem: Problem) -> jax.Array:
+    """(passes, tiles, batch, tile // LANES, LANES) to (m, batch)."""
+    passes, _, batch = blocks.shape[:3]
+    rows = jnp.moveaxis(blocks, 1, 2).reshape(passes * batch, -1)
+    rows = rows[: problem.batch]
+    return lax.dynamic_slice_in_dim(rows, offset, problem.shape[0], axis=1).T
+
+
+def _in_lists(items: jax.Array) -> jax.Array:
+    """Cut (..., length) into (..., blocks, SUBLANES, LANES), down the sublanes first."""
+    blocks = items.reshape(*items.shape[:-1], -1, LANES, SUBLANES)
+    return jnp.swapaxes(blocks, -1, -2)
+
+
+def _first_row(origin: jax.Array, tile: int) -> tuple[jax.Array, jax.Array]:
+    """Give the first row, int32, and its offset in the first tile."""
+    row = lax.bitcast_convert_type(origin[0], jnp.int32)
+    return row, row & (tile - 1)
+
+
+def _pallas_call(
+    problem: Problem,
+    body: Any,
+    scalars: jax.Array,
+    law: jax.Array,
+    *,
+    grid: tuple[Any, ...],
+    operands: list[jax.Array],
+    specs: list[Any],
+    out_shape: Any,
+    out_specs: Any,
+    scratch: list[Any],
+) -> Any:
+    """Call a kernel with its scalars prefetched, and the two tables."""
+    limits = jnp.full(LIMIT_ROWS * LANES, 0xFFFFFFFF, jnp.uint32)
+    limits = limits.at[: law_words.MAX_LIMITS].set(law[2:])
+    tables = [
+        limits.reshape(LIMIT_ROWS, LANES),
+        jnp.asarray(np.reshape(normal.TABLE, (TABLE_ROWS, LANES))),
+    ]
+    operands = [_varying_as(scalars, array) for array in (*tables, *operands)]
+    whole = [pl.BlockSpec(table.shape, lambda *_: (0, 0)) for table in tables]
+    return pl.pallas_call(
+        body,
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=1,
+            grid=grid,
+            in_specs=[*whole, *specs],
+            out_specs=out_specs,
+            scratch_shapes=scratch,
+        ),
+        out_shape=jax.tree.map(functools.partial(_like, scalars), out_shape),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel",) * (len(grid) - 1) + ("arbitrary",)
+        ),
+        interpret=problem.platform != "tpu",
+        name=f"synjit_{problem.product}",
+    )(scalars, *operands)
+
+
+def _log2(power: int) -> int:
+    return power.bit_length() - 1
+
+
+# --- inside shard_map -------------------------------------------------------------
+
+
+def _axes(array: jax.Array) -> frozenset[str]:
+    """Mesh axes over which an array varies."""
+    aval = jax.typeof(array)
+    if hasattr(aval, "manual_axis_type"):
+        return aval.manual_axis_type.varying
+    return aval.vma  # its name before jax 0.10.2
+
+
+def _varying_as(like: jax.Array, array: jax.Array) -> jax.Array:
+    """Mark an array as varying over the mesh axes that another varies over."""
+    missing = _axes(like) - _axes(array)
+    if not missing:
+        return array
+    return lax.pcast(array, tuple(sorted(missing)), to="varying")
+
+
+def _like(like: jax.Array, out: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """Describe a result that varies over the mesh axes that an array varies over."""
+    aval = jax.typeof(like)
+    name = "manual_axis_type" if hasattr(aval, "manual_axis_type") else "vma"
+    return jax.ShapeDtypeStruct(out.shape, out.dtype, **{name: getattr(aval, name)})

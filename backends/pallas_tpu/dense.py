@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The matrix written out: lanes are columns, sublanes are rows.
+
+The grid goes over blocks of columns and tiles of rows. A tile starts where a chunk may
+start, and is as long as the shortest: it lies in one chunk, whose key words are made
+only where the tile before it was of another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+
+from synjit.reference import ABSENT
+
+from . import columns, draw
+from .parameters import Parameters, blocks
+from .sizes import DENSE_COLUMNS, LANES, MAX_UNROLL, SUBLANES, Sizes
+
+
+def kernel(
+    parameters_ref: Any,
+    limits_ref: Any,
+    table_ref: Any,
+    entries_ref: Any,
+    keys_ref: Any,
+    chunk_ref: Any,
+    *,
+    sizes: Sizes,
+    log2_chunk: int | None,
+) -> None:
+    """Write one tile of one block of columns.
+
+    Parameters
+    ----------
+    parameters_ref : int32 (parameters.SIZE,), scalars
+    limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
+    entries_ref : int32 (tile, DENSE_COLUMNS)
+    keys_ref : uint32 (KEY_ROWS, SUBLANES, LANES)
+    chunk_ref : int32 (1,), scalar
+        The chunk that ``keys_ref`` is of.
+    """
+    p = Parameters(parameters_ref, log2_chunk)
+    tile = pl.program_id(1)
+    column = columns.numbers(p, pl.program_id(0), SUBLANES)
+    first_row = p.top + tile * sizes.tile
+    chunk = p.chunk(first_row)
+    table = table_ref[...]
+
+    @pl.when(tile == 0)
+    def _() -> None:
+        columns.make_weight_words(p, column, keys_ref)
+
+    @pl.when((tile == 0) | (chunk != chunk_ref[0]))
+    def _() -> None:
+        columns.make_chunk_words(p, column, chunk, limits_ref[...], keys_ref)
+        chunk_ref[0] = chunk
+
+    step_rows = MAX_UNROLL * SUBLANES
+    row_in_step = lax.broadcasted_iota(jnp.uint32, (step_rows, LANES), 0)
+
+    def some_columns(group: jax.Array, _: None) -> None:
+        keys, weight_words = columns.load(keys_ref, pl.ds(group, 1))
+
+        def some_rows(step: jax.Array, _: None) -> None:
+            start = step * step_rows
+            row = p.word(first_row + start) + row_in_step
+            connected = draw.connected(row, keys, p.log2_chunk)
+            z = draw.weight(row, weight_words, table)
+            into = (
+                pl.ds(pl.multiple_of(start, step_rows), step_rows),
+                pl.ds(pl.multiple_of(group * LANES, LANES), LANES),
+            )
+            entries_ref[into] = jnp.where(connected, z, ABSENT)
+
+        lax.fori_loop(0, sizes.tile // step_rows, some_rows, None)
+
+    columns_left = p.count - pl.program_id(0) * DENSE_COLUMNS
+    groups = blocks(jnp.minimum(columns_left, DENSE_COLUMNS), LANES.bit_length() - 1)
+    lax.fori_loop(0, groups, some_columns, None)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hooks of the backend "pallas_tpu". Importing this imports no Pallas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synjit.hookspecs import Backend, Problem, hookimpl
+
+from .sizes import refusal
+
+if TYPE_CHECKING:
+    import jax
+
+
+@hookimpl
+def synjit_backend() -> Backend:
+    """Name, version, platforms."""
+    return Backend(
+        name="pallas_tpu",
+        version="1",
+        platforms=("tpu", "cpu"),
+        aliases=("pallas",),
+        priority=100,
+        interpreted_on=("cpu",),
+    )
+
+
+@hookimpl
+def synjit_refuses(problem: Problem) -> str:
+    """Refuse 64-bit words, and what cannot be addressed or does not fit."""
+    return refusal(problem, _memory(problem.platform))
+
+
+def _memory(platform: str) -> int | None:
+    """Bytes of a TPU's main memory, if this process has one."""
+    if platform != "tpu":
+        return None
+    import jax
+
+    try:
+        statistics = jax.local_devices(backend=platform)[0].memory_stats()
+    except RuntimeError:  # an export, say
+        return None
+    return (statistics or {}).get("bytes_limit")
+
+
+@hookimpl
+def synjit_events(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """See the contract."""
+    from . import calls
+
+    return calls.events(problem, seed, origin, law, events)
+
+
+@hookimpl
+def synjit_floats(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    values: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """See the contract."""
+    from . import calls
+
+    return calls.floats(problem, seed, origin, law, values)
+
+
+@hookimpl
+def synjit_dense(
+    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
+) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.dense(problem, seed, origin, law)

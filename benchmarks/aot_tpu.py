@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile every TPU kernel for chips that are not there, and print what they take.
+
+With libtpu installed (no TPU is needed), ``python benchmarks/aot_tpu.py`` compiles all
+variants for all chips with the real compiler, prints a table, and fails where one does
+not compile. Nothing is run: the rates are bundles and clocks, an upper bound for the
+innermost loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Topology, and the clock of a core in GHz. The clock is the published peak of bfloat16
+# over the multiplications that the matrix units do in a cycle.
+CHIPS = {
+    "v5e": ("v5e:2x2", 1.50),
+    "v5p": ("v5p:2x2x1", 1.75),
+    "v6e": ("v6e:2x2", 1.75),
+    "tpu7x": ("tpu7x:2x2x1", 2.20),
+}
+SHAPE = (2500, 5000)
+SLACK = 2**20  # bytes of workspace for tables, scalars and the sort
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kernel as the products call for it; ``traced`` is about its prob."""
+
+    product: str
+    transpose: bool = False
+    prob: float = 0.1
+    traced: bool = False
+    batch: int = 1
+
+    def __str__(self) -> str:
+        """Name it for the table."""
+        name = self.product + (" W.T" if self.transpose else " W")
+        known = "traced" if self.traced else f"{self.prob:g}"
+        return f"{name}, prob {known}, batch {self.batch}"
+
+
+def variants() -> list[Variant]:
+    """Every kernel, with a traced prob, and many vectors; W @ x with short chunks."""
+    result = []
+    for product in ("events", "floats"):
+        for transpose in (False, True):
+            result += [
+                Variant(product, transpose),
+                Variant(product, transpose, traced=True),
+                Variant(product, transpose, batch=40),
+            ]
+        result.append(Variant(product, prob=0.5))
+    return [*result, Variant("dense"), Variant("dense", traced=True)]
+
+
+# --- one chip, in a process of its own ---------------------------------------------
+
+
+def compile_all(chip: str) -> None:
+    """Compile all variants for a chip; print a line of JSON for each."""
+    with tempfile.TemporaryDirectory() as dump:
+        os.environ.update(
+            ALLOW_MULTIPLE_LIBTPU_LOAD="1",
+            TPU_SKIP_MDS_QUERY="1",
+            JAX_PLATFORMS="cpu",
+            LIBTPU_INIT_ARGS=f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true",
+        )
+        from jax.experimental import topologies  # noqa: PLC0415, it reads the above
+
+        topology = topologies.get_topology_desc(
+            platform="tpu", topology_name=CHIPS[chip][0]
+        )
+        device = topology.devices[0]
+        tasks: list[Callable[[], dict[str, Any]]] = [
+            functools.partial(measure, variant, device, Path(dump))
+            for variant in variants()
+        ]
+        for task in [*tasks, functools.partial(compile_step, topology.devices)]:
+            start = time.perf_counter()
+            try:
+                answer = task()
+            except Exception as error:  # noqa: BLE001, whatever the compiler may raise
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            answer["seconds"] = time.perf_counter() - start
+            print(json.dumps(answer), flush=True)
+            for file in Path(dump).iterdir():
+                file.unlink()
+
+
+def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
+    """Compile one variant and read the dump of its kernel."""
+    import jax  # noqa: PLC0415
+    import tpu_bundles  # noqa: PLC0415
+    from jax.sharding import SingleDeviceSharding  # noqa: PLC0415
+
+    from synjit import Problem, reference  # noqa: PLC0415
+    from synjit.backends.pallas_tpu import calls, sizes  # noqa: PLC0415
+
+    k = reference.law(variant.prob).log2_chunk
+    dense = variant.product == "dense"
+    problem = Problem(
+        product=variant.product,  # type: ignore[arg-type]
+        shape=SHAPE,
+        transpose=variant.transpose,
+        batch=0 if dense else variant.batch,
+        dtype="float32",
+        corder=True,
+        log2_chunk=None if variant.traced else k,
+        platform="tpu",
+    )
+    shapes = [
+        ((2,), "uint32"),
+        ((2,), "uint32"),
+        ((reference.draw.LAW_WORDS,), "uint32"),
+    ]
+    if not dense:
+        length = SHAPE[0] if variant.transpose else SHAPE[1]
+        dtype = "bool" if variant.product == "events" else "float32"
+        shapes.append(((length, variant.batch), dtype))
+    sharding = SingleDeviceSharding(device)
+    operands = [jax.ShapeDtypeStruct(*s, sharding=sharding) for s in shapes]
+    product = getattr(calls, variant.product)
+    traced = jax.jit(lambda *args: product(problem, *args)).trace(*operands)
+    compiled = traced.lower(lowering_platforms=("tpu",)).compile()
+    workspace = compiled.memory_analysis().temp_size_in_bytes
+    stated = sizes.workspace_bytes(problem)
+    if workspace > stated + SLACK:
+        raise MemoryError(f"takes {workspace} bytes of workspace; stated: {stated}")
+    kernel = tpu_bundles.read(dump, f"synjit_{variant.product}")
+    return {
+        "prob": variant.prob,
+        "elements": sizes.elements_at_once(problem),
+        "workspace": workspace,
+        "vmem": kernel.vmem,
+        "bundles": kernel.bundles,
+        "limit": kernel.limit,
+        "busy": kernel.busy[kernel.limit],
+    }
+
+
+def compile_step(devices: list[Any]) -> dict[str, Any]:
+    """Compile a step of neurons, their rows of the matrix cut over all devices."""
+    import jax  # noqa: PLC0415
+    import jax.numpy as jnp  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
+
+    from synjit import reference  # noqa: PLC0415
+    from synjit.primitives import Matrix, Static, events  # noqa: PLC0415
+
+    mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
+    cut = jax.sharding.NamedSharding(mesh, jax.P("rows"))
+    whole = jax.sharding.NamedSharding(mesh, jax.P())
+    law = reference.law(0.1)
+
+    def local(v: jax.Array, spikes: jax.Array) -> jax.Array:
+        rows = v.shape[0]
+        top = jax.lax.axis_index("rows").astype(jnp.uint32) * np.uint32(rows)
+        origin = jnp.stack([top, jnp.uint32(0)])
+        matrix = Matrix(
+            jnp.array([7, 0], jnp.uint32), origin, jnp.asarray(law.encode())
+        )
+        static = Static((rows, len(spikes)), log2_chunk=law.log2_chunk)
+        n, z = events(matrix, spikes[:, None], static)
+        return 0.9 * v + n[:, 0] + z[:, 0] * 2.0**-16
+
+    def step(v: jax.Array) -> jax.Array:
+        spikes = jax.lax.with_sharding_constraint(v > 1, whole)
+        specs = (jax.P("rows"), jax.P())
+        return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=specs[0])(
+            v, spikes
+        )
+
+    v = jax.ShapeDtypeStruct((1000 * len(devices),), "float32", sharding=cut)
+    compiled = jax.jit(step).trace(v).lower(lowering_platforms=("tpu",)).compile()
+    if "tpu_custom_call" not in compiled.as_text():
+        raise RuntimeError("the kernel is not in the compiled step")
+    return {"workspace": compiled.memory_analysis().temp_size_in_bytes}
+
+
+# --- the table --------------------------------------------------------------------
+
+
+def row(chip: str, variant: object, answer: dict[str, Any]) -> str:
+    """One line of the table."""
+    if "error" in answer:
+        return f"| {chip} | {variant} | **{answer['error'].splitlines()[0][:200]}** |"
+    if "bundles" not in answer:
+        workspace = f"{answer['workspace'] / 2**20:.1f}"
+        return f"| {chip} | {variant} | {workspace} ||||||| {answer['seconds']:.1f} |"
+    elements = answer["elements"] / answer["bundles"] * CHIPS[chip][1]
+    return (
+        f"| {chip} | {variant} | {answer['workspace'] / 2**20:.1f} "
+        f"| {answer['vmem'] / 2**20:.2f} "
+        f"| {answer['bundles']} | {answer['elements']} | {elements:.1f} "
+        f"| {elements * answer['prob']:.2f} "
+        f"| {answer['limit']} {answer['busy']:.0%} | {answer['seconds']:.1f} |"
+    )
+
+
+def ask(chip: str) -> tuple[list[dict[str, Any]], str]:
+    """Run a chip's process; returns its answers, and what it said if it broke."""
+    command = [sys.executable, __file__, "--compile", chip]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in lines], done.stderr[-2000:]
+
+
+def main() -> int:
+    """Print the table; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chips", nargs="*", choices=CHIPS, default=list(CHIPS))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--compile", choices=CHIPS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.compile:
+        compile_all(options.compile)
+        return 0
+    print("| chip | kernel | workspace, MB | VMEM, MB | bundles | elements ", end="")
+    print("| G elements/s | G connections/s | fullest slot | compile, s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    wanted = [*variants(), "a step cut by rows over all devices"]
+    failures = 0
+    with ThreadPoolExecutor(options.processes) as pool:
+        asked = pool.map(ask, options.chips)
+        for chip, (answers, said) in zip(options.chips, asked, strict=True):
+            for variant, answer in zip(wanted, answers, strict=False):
+                print(row(chip, variant, answer))
+            broken = sum("error" in answer for answer in answers)
+            missing = len(wanted) - len(answers)
+            failures += broken + missing
+            if missing:
+                print(f"{chip}: {missing} kernels were not reached\n{said}")
+    print(f"\n{len(options.chips) * len(wanted)} compilations, {failures} failed")
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``synjit``: backends, their conformance, and the demonstration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Returns
+    -------
+    int
+        0 if all is well, 1 if a backend does not conform, 2 if it was asked wrongly.
+    """
+    options = _parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="synjit", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    backends = commands.add_parser(
+        "backends", help="what is installed, its grade, and what is in quarantine"
+    )
+    backends.set_defaults(run=_backends)
+
+    conformance = commands.add_parser(
+        "conformance", help="hold a backend to the reference with the full suite"
+    )
+    conformance.add_argument("name", help="of the backend")
+    conformance.add_argument(
+        "--platform", help="cpu, cuda, rocm or tpu; the backend's first that is here"
+    )
+    conformance.add_argument("--json", type=Path, help="file to write a report to")
+    conformance.add_argument(
+        "--only",
+        default="*",
+        help="pattern of the checks to run, as 'events/*transpose*'; never a pass",
+    )
+    conformance.add_argument(
+        "--limit", type=float, default=300.0, help="seconds that one check may take"
+    )
+    conformance.set_defaults(run=_conformance)
+
+    support = commands.add_parser(
+        "support-table", help="make a table in Markdown of JSON reports"
+    )
+    support.add_argument("reports", nargs="+", type=Path)
+    support.set_defaults(run=_support_table)
+
+    demo = commands.add_parser(
+        "demo", help="simulate the cortical microcircuit, and draw pictures"
+    )
+    demo.add_argument("--scale", type=float, default=1.0, help="of the network")
+    demo.add_argument("--duration", type=float, default=1000.0, help="ms")
+    demo.add_argument("--transient", type=float, default=200.0, help="ms not counted")
+    demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder")
+    demo.add_argument("--backend", help="name; without one, the best that conforms")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _backends(options: argparse.Namespace) -> int:
+    del options
+    from synjit import gate
+    from synjit.conformance.report import table
+    from synjit.registry import registry
+
+    rows: list[list[str]] = [
+        ["backend", "version", "platform", "events", "floats", "dense", "from"]
+    ]
+    ranked = sorted(registry().backends.values(), key=lambda r: -r.backend.priority)
+    for registered in ranked:
+        backend = registered.backend
+        for platform in backend.platforms:
+            grades = [
+                gate.standing(registered, platform, product)
+                for product in ("events", "floats", "dense")
+            ]
+            rows.append(
+                [backend.name, backend.version, platform, *grades, registered.source]
+            )
+    print(table(rows))
+    for name, reason in registry().quarantine.items():
+        print(f"\nIN QUARANTINE {name}: {reason}")
+    if gate.is_off():
+        print("\nSYNJIT_GATE=off: backends are used without proof")
+    return 0
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    import jax
+
+    from synjit.conformance import run_full
+    from synjit.conformance.report import as_json, as_text
+    from synjit.registry import registry
+
+    registered = registry().backends.get(options.name)
+    if registered is None:
+        known = ", ".join(sorted(registry().backends)) or "none"
+        print(f"backend {options.name!r} is unknown; there are: {known}")
+        for name, reason in registry().quarantine.items():
+            print(f"  {name}: not loaded: {reason}")
+        return 2
+    backend = registered.backend
+    platforms = [options.platform] if options.platform else backend.platforms
+    platform = next((p for p in platforms if _is_here(p)), None)
+    if platform is None or platform not in backend.platforms:
+        print(
+            f"backend {backend.name!r} is for {', '.join(backend.platforms)}; "
+            f"JAX has {jax.default_backend()} here"
+        )
+        return 2
+    show = sys.stderr.isatty()
+
+    def progress(result: object) -> None:
+        if show:
+            print(f"\r\033[K{result.check}", end="", file=sys.stderr)  # type: ignore[attr-defined]
+
+    report = run_full(
+        registered,
+        platform,
+        limit=options.limit,
+        only=options.only,
+        progress=progress,
+    )
+    if show:
+        print("\r\033[K", end="", file=sys.stderr)
+    print(as_text(report, backend))
+    if options.json:
+        options.json.write_text(as_json(report, backend), encoding="utf-8")
+    return 0 if report.conforms else 1
+
+
+def _is_here(platform: str) -> bool:
+    import jax
+
+    try:
+        return bool(jax.local_devices(backend=platform))
+    except RuntimeError:
+        return False
+
+
+def _support_table(options: argparse.Namespace) -> int:
+    from synjit.conformance.report import support_table
+
+    print(support_table(options.reports), end="")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from synjit import demo
+
+    demo.run(
+        scale=options.scale,
+        duration=options.duration,
+        transient=options.transient,
+        seed=options.seed,
+        out=options.out,
+        backend=options.backend,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

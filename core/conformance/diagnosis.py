@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Say what is wrong with a result, and guess at the fault behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synjit import reference
+
+from .cases import Case
+from .expected import Expected, expected
+
+POISON_INT = 0x5A5A5A5A
+POISON_FLOAT = 1.5e30  # finite, for NaN may be right
+
+
+def poison(dtype: np.dtype) -> int | float:
+    """Give the number with which outputs are filled before a backend is called."""
+    return POISON_INT if np.issubdtype(dtype, np.integer) else POISON_FLOAT
+
+
+def difference(case: Case, want: Expected, got: Sequence[NDArray]) -> str:
+    """Describe how results differ from those wanted; empty if they do not."""
+    for name, result, right, bound in zip(
+        want.names, got, want.results, want.bounds, strict=True
+    ):
+        wrong = _wrong(result, right, bound)
+        if not wrong.any():
+            continue
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        count = f"{int(wrong.sum())} of {wrong.size} entries differ"
+        text = f"{name}{list(where)} is {result[where]}, not {right[where]} ({count})"
+        unwritten = result[wrong] == np.asarray(poison(want.dtype), want.dtype)
+        if unwritten.any():
+            return f"{text}: it was never written: it holds what was there before"
+        guess = next(_guesses(case, want, got), "")
+        return f"{text}: {guess}" if guess else text
+    return ""
+
+
+def _wrong(result: NDArray, right: NDArray, bound: NDArray) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(result.astype(np.float64) - right.astype(np.float64))
+    same = (result == right) | (np.isnan(result) & np.isnan(right))
+    return ~(same | (gap <= bound))
+
+
+def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str]:
+    """Go through known faults that the result could be that of."""
+    yield from _guesses_by_value(case, want, got)
+    wrong = [
+        _wrong(result, right, bound)
+        for result, right, bound in zip(got, want.results, want.bounds, strict=True)
+    ]
+    yield from _guesses_by_place(case, wrong)
+
+
+def _guesses_by_value(
+    case: Case, want: Expected, got: Sequence[NDArray]
+) -> Iterator[str]:
+    """Compare with what the reference would give for another case, or roughly."""
+    operand = case.operand()
+
+    def agrees(other: Expected) -> bool:
+        return all(
+            result.shape == right.shape and not _wrong(result, right, bound).any()
+            for result, right, bound in zip(
+                got, other.results, other.bounds, strict=True
+            )
+        )
+
+    others = []
+    if case.product != "dense" and case.shape[0] == case.shape[1]:
+        other = replace(case, transpose=not case.transpose)
+        others.append((other, "it is the product with W, not W.T, or the reverse"))
+    if case.origin != (0, 0):
+        other = replace(case, origin=(0, 0))
+        others.append((other, "it is as if the origin were (0, 0): it is ignored"))
+    low = case.seed & 0xFFFFFFFF
+    if low != case.seed:
+        other = replace(case, seed=low)
+        others.append((other, "it is as if the high word of the seed were 0"))
+    for other, guess in others:
+        if agrees(expected(other, operand)):
+            yield guess
+    bounds = [np.abs(right) * 2.0**-18 for right in want.results]
+    if case.product == "events" and agrees(want._replace(bounds=bounds)):
+        yield "it is nearly right: are the sums made in floats?"
+
+
+def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
+    """Look at where the wrong entries are."""
+    if case.batch > 1 and not any(w[:, 0].any() for w in wrong):
+        yield "the first vector of the batch is right, others are not"
+    if case.pattern == "nonfinite":
+        yield "a NaN or an infinity must reach the connected rows, and no others"
+    if case.pattern == "none":
+        yield "without events, sums must be 0"
+    if not case.transpose:
+        length = 1 << reference.law(case.prob).log2_chunk
+        last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
+        if last > 0 and not any(w[:last].any() for w in wrong):
+            yield f"only rows of the last chunk are wrong (from row {last})"
+    if case.shape[0] > 2**15 and not any(w[: 2**15].any() for w in wrong):
+        yield "only rows beyond 32767 are wrong: does an index overflow?"

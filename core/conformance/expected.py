@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the reference says of a case, many columns at a time."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synjit import reference
+from synjit.reference import draw
+
+from .cases import Case
+
+BLOCK = 1 << 16  # entries drawn at once
+
+
+class Expected(NamedTuple):
+    """Results, and how far a backend may be from each: integers, not at all."""
+
+    names: tuple[str, ...]
+    dtype: np.dtype
+    results: list[NDArray]
+    bounds: list[NDArray]
+
+
+def expected(case: Case, operand: NDArray | None = None) -> Expected:
+    """Compute the results of a case, on its own operand or on another."""
+    z = window(case.seed, case.prob, case.shape, case.origin)
+    exact = np.zeros((), np.int64)
+    if case.product == "dense":
+        return Expected(("z",), np.dtype(np.int32), [z], [exact])
+    if case.transpose:
+        z = z.T
+    mask = z != reference.ABSENT
+    weights = np.where(mask, z, 0)
+    if operand is None:
+        operand = case.operand()
+    if case.product == "events":
+        sums = [_integer_sums(x, operand) for x in (mask, weights)]
+        return Expected(("N", "Z"), np.dtype(np.int32), sums, [exact] * 2)
+    # A sum of k terms in any order is off by at most k units of rounding of the sum
+    # of their magnitudes (Higham, Accuracy and Stability, 2nd ed., section 4.2).
+    unit = float(np.finfo(case.dtype).eps) * max(case.operand_length, 1)
+    values = np.where(np.isfinite(operand), operand, 0).astype(np.float64)
+    results: list[NDArray] = []
+    bounds: list[NDArray] = []
+    for factor in (mask.astype(np.float64), weights.astype(np.float64)):
+        total = factor @ values
+        for j, b in np.argwhere(~np.isfinite(operand)):
+            total[mask[:, j], b] += operand[j, b] * factor[mask[:, j], j]
+        results.append(total)
+        bounds.append(np.abs(factor) @ np.abs(values) * unit)
+    return Expected(("A", "B"), np.dtype(case.dtype), results, bounds)
+
+
+def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:
+    """Sum up, and wrap as int32 does; below 2**53, float64 sums are exact."""
+    sums = factor.astype(np.float64) @ events.astype(np.float64)
+    return sums.astype(np.int64).astype(np.uint32).view(np.int32)
+
+
+@functools.lru_cache(maxsize=32)
+def window(
+    seed: int, prob: float, shape: tuple[int, int], origin: tuple[int, int]
+) -> NDArray[np.int32]:
+    """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
+    words, law = reference.seed_words(seed), reference.law(prob)
+    (m, n), (top, left) = shape, origin
+    columns = left + np.arange(n, dtype=np.uint32)
+    result = np.full(shape, reference.ABSENT, np.int32)
+    length = 1 << law.log2_chunk
+    at_once = max(1, BLOCK // (length * n)) * length
+    for start in range(top // length * length, top + m, at_once):
+        low, high = max(start, top), min(start + at_once, top + m)
+        if at_once == length:  # one chunk, which may be far longer than the window
+            rows = np.arange(low, high, dtype=np.uint32)[None, :, None]
+            first = low
+        else:
+            rows = start + np.arange(at_once, dtype=np.uint32).reshape(-1, length, 1)
+            first = start
+        keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
+        t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
+        z = draw.weight(words, rows, columns)
+        z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
+            -1, n
+        )
+        result[low - top : high - top] = z[low - first : high - first]
+    result.flags.writeable = False
+    return result

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: whether a backend has been held to the reference, and did conform.
+
+Before a backend is first used for a platform and a product, the quick part of the
+suite is run, or a certificate of an earlier pass is found. What failed is tried again
+in the next process; only passes are kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .conformance import certificate
+from .conformance.cases import Case, Product, quick_cases
+from .conformance.runner import Runner, operands_of, problem_of
+from .conformance.suite import Report, in_thread, kind_of, run
+from .hookspecs import Problem
+from .registry import Registered
+
+Grade = Literal["proved", "interpreted", "lowers", "unproved", "failed"]
+
+MEANING: dict[Grade, str] = {
+    "proved": "conforms, on this device",
+    "interpreted": "conforms, but what ran was an interpreter of its kernels",
+    "lowers": "lowers; there is no such device here to prove it on",
+    "unproved": "not proved: the gate is off",
+    "failed": "failed",
+}
+
+SECONDS = 180.0  # of which compiling takes most
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a backend, on a platform, for a product.
+
+    Attributes
+    ----------
+    grade : str
+    reason : str
+        Why it failed.
+    kinds : set of (transpose, batched)
+        Kinds of problem of which cases ran.
+    source : str
+        "certificate", "quick part", or "" if nothing ran.
+    """
+
+    grade: Grade
+    reason: str = ""
+    kinds: frozenset[tuple[bool, bool]] = frozenset()
+    source: str = ""
+
+    def why_not(self, problem: Problem) -> str:
+        """Say why the problem may not be given to the backend; empty if it may."""
+        if self.grade == "failed":
+            return self.reason
+        kind = kind_of(problem.transpose, problem.batch)
+        if self.grade in {"proved", "interpreted"} and kind not in self.kinds:
+            return (
+                "it refused all conformance cases of this kind (transpose="
+                f"{kind[0]}, {'a batch' if kind[1] else 'one vector'}): none proves it"
+            )
+        return ""
+
+
+class Asked(NamedTuple):
+    """What a verdict is about, besides the backend."""
+
+    platform: str
+    product: Product
+    dtype: str
+    x64: bool  # jax_enable_x64, under which much JAX code gives other dtypes
+
+
+class _Pending:
+    """A verdict, and the lock under which it is reached."""
+
+    def __init__(self, registered: Registered) -> None:
+        self.registered = registered  # keeps its id from being used again
+        self.lock = threading.Lock()
+        self.verdict: Verdict | None = None
+
+
+_lock = threading.Lock()
+_verdicts: dict[Any, _Pending] = {}
+
+
+def is_off() -> bool:
+    """Whether ``SYNJIT_GATE=off`` was set."""
+    return os.environ.get("SYNJIT_GATE", "").lower() in {"off", "0", "no", "false"}
+
+
+def verdict(registered: Registered, problem: Problem) -> Verdict:
+    """Hold a backend to the reference, once a process.
+
+    A platform without a device in this process (an export, say) is held to lowering
+    only: what is lowered here is held to the reference where it runs.
+    """
+    name, product = registered.backend.name, problem.product
+    if is_off():
+        warnings.warn(
+            f"SYNJIT_GATE=off: backend {name!r} is used without proof that it draws "
+            "the right matrix",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return Verdict("unproved")
+    asked = Asked(
+        problem.platform,
+        product,
+        problem.dtype if product == "floats" else "int32",
+        bool(jax.config.read("jax_enable_x64")),
+    )
+    with _lock:
+        pending = _verdicts.setdefault((id(registered), asked), _Pending(registered))
+    with pending.lock:
+        if pending.verdict is None:
+            pending.verdict = _judge(registered, asked)
+        return pending.verdict
+
+
+def standing(registered: Registered, platform: str, product: Product) -> str:
+    """Say in a word how a backend stands, and run nothing for it."""
+    dtype = "float32" if product == "floats" else "int32"
+    asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
+    pending = _verdicts.get((id(registered), asked))
+    if pending is not None and pending.verdict is not None:
+        return pending.verdict.grade
+    try:
+        device = jax.local_devices(backend=platform)[0]
+    except RuntimeError:
+        return "no device"
+    subject = certificate.subject(registered, device, asked._asdict())
+    found = subject and _certified(registered, asked.platform, subject)
+    return found.grade if found else "not tried"
+
+
+def _judge(registered: Registered, asked: Asked) -> Verdict:
+    try:
+        device = jax.local_devices(backend=asked.platform)[0]
+    except RuntimeError:
+        return _lowers(registered, asked)
+    subject = certificate.subject(registered, device, asked._asdict())
+    if subject is not None:
+        certified = _certified(registered, asked.platform, subject)
+        if certified is not None:
+            return certified
+    reached = _quick_part(registered, asked)
+    if subject is not None and reached.grade != "failed":
+        certificate.store(subject, {"kinds": sorted(reached.kinds)})
+    return reached
+
+
+def _grade(registered: Registered, platform: str) -> Grade:
+    interpreted = platform in registered.backend.interpreted_on
+    return "interpreted" if interpreted else "proved"
+
+
+def _certified(
+    registered: Registered, platform: str, subject: certificate.Subject
+) -> Verdict | None:
+    result = certificate.load(subject)
+    if result is None:
+        return None
+    kinds = frozenset((bool(t), bool(b)) for t, b in result["kinds"])
+    return Verdict(_grade(registered, platform), "", kinds, "certificate")
+
+
+def _quick_part(registered: Registered, asked: Asked) -> Verdict:
+    cases, platform = _cases(asked), asked.platform
+    runner = Runner(registered, platform)
+
+    def work() -> Report:
+        with jax.enable_x64(asked.x64):
+            return run(registered, platform, cases, stop=True, runner=runner)
+
+    try:
+        report = in_thread(work, _limit())
+    except TimeoutError as late:
+        return Verdict(
+            "failed", f"it hangs: no end within {late} seconds, at {runner.doing}"
+        )
+    if report.failures:
+        failure = report.failures[0]
+        snippet = failure.check.snippet(registered.backend.name, platform)
+        indented = "".join(f"      {line}\n" for line in snippet.splitlines() if line)
+        return Verdict(
+            "failed",
+            f"it failed conformance, check {len(report.results)} of "
+            f"{report.required}, {failure.check}: {failure.reason}\n"
+            f"    To see it again:\n{indented.rstrip()}",
+        )
+    if not report.passed:
+        refusal = report.by_status("refused")[0].reason
+        return Verdict("failed", f"it refused every conformance case: {refusal}")
+    grade = _grade(registered, asked.platform)
+    return Verdict(grade, "", frozenset(report.kinds), "quick part")
+
+
+def _lowers(registered: Registered, asked: Asked) -> Verdict:
+    """Lower one case for a platform that is not here."""
+    cases, platform = _cases(asked), asked.platform
+
+    def work() -> str:
+        for case in cases:
+            problem = problem_of(case, platform)
+            if registered.hook.synjit_refuses(problem=problem):
+                continue
+            operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
+            traced = jax.jit(functools.partial(registered.call, problem))
+            traced.trace(operands).lower(lowering_platforms=(platform,))
+            return ""
+        return "it refused every conformance case"
+
+    try:
+        reason = in_thread(work, _limit())
+    except TimeoutError as late:
+        reason = f"it hangs: not lowered for {platform} within {late} seconds"
+    except Exception as error:  # noqa: BLE001, whatever a backend may raise
+        text = " ".join(str(error).split())
+        reason = (
+            f"it claims the platform {platform}, and cannot be lowered for it: "
+            f"{type(error).__name__}: {text}"
+        )
+    return Verdict("failed" if reason else "lowers", reason)
+
+
+def _cases(asked: Asked) -> list[Case]:
+    dtype = asked.dtype if asked.product == "floats" else "float32"
+    return quick_cases(asked.product, dtype)
+
+
+def _limit() -> float:
+    return float(os.environ.get("SYNJIT_GATE_SECONDS", SECONDS))

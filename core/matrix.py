@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The random matrix as an object: M @ x, x @ M, M.T, M.todense()."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from . import arguments, products, units
+
+
+@jax.tree_util.register_pytree_node_class
+class Events:
+    """An array of which only the sign counts: an entry is an event if it is > 0.
+
+    ``M @ Events(x)`` is an event-driven product where ``M @ x`` would multiply by the
+    values of x. An array of booleans need not be wrapped.
+
+    Parameters
+    ----------
+    value : array
+        Boolean, integer or real, with or without a unit.
+    """
+
+    __array_ufunc__ = None  # numpy, leave @ to us
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __matmul__(self, matrix: Any) -> Any:
+        """Multiply from the left."""
+        if not isinstance(matrix, JITNormal):
+            return NotImplemented
+        return matrix.__rmatmul__(self)
+
+    def __repr__(self) -> str:
+        """Show the array."""
+        return f"Events({self.value!r})"
+
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        """Give the array as the only leaf."""
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _aux: None, leaves: tuple[Any]) -> Events:
+        """Wrap a leaf."""
+        return cls(*leaves)
+
+
+@jax.tree_util.register_pytree_node_class
+class JITNormal:
+    """A sparse random matrix with normal weights that is never stored.
+
+    ``M @ x`` and ``x @ M`` multiply by the values of a float array, or by events if x
+    is boolean or wrapped in ``Events``; see ``synjit.binary_jitnmv`` for what the
+    matrix is. Products by events cost what their active columns cost in ``M @ x``,
+    where columns are pre-synaptic: list what fires, and go down its column. For the
+    other convention, ``spikes @ W`` with W of shape (pre, post), take
+    ``JITNormal.pre_post``, whose events are as cheap there.
+
+    Where both the weights and a float array on the left have a unit, write
+    ``M.T @ x`` for ``x @ M``: brainunit does not hand the latter on.
+
+    Parameters
+    ----------
+    w_loc, w_scale : float, array of one element, or Quantity
+        Mean and standard deviation of the weights.
+    prob : float
+        Probability of a connection, in [0, 1].
+    seed : int, array or key, optional
+        As in ``binary_jitnmv``; ``M.seed`` gives back the one that was drawn.
+    shape : (int, int)
+        Rows (post-synaptic) and columns (pre-synaptic).
+    corder : bool
+        Hint on the order of work.
+    backend : str, optional
+        Name of a backend.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import synjit
+    >>> M = synjit.JITNormal(1.0, 0.1, 0.5, 42, shape=(3, 5))
+    >>> spikes = jnp.array([True, False, True, True, False])
+    >>> bool(jnp.allclose(M @ spikes, M.todense() @ spikes.astype(jnp.float32)))
+    True
+    >>> W = synjit.JITNormal.pre_post(1.0, 0.1, 0.5, 42, shape=(5, 3))
+    >>> bool((spikes @ W == M @ spikes).all())
+    True
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        w_loc: Any,
+        w_scale: Any,
+        prob: Any,
+        seed: Any = None,
+        *,
+        shape: tuple[int, int],
+        corder: bool = True,
+        backend: str | None = None,
+    ) -> None:
+        arguments.check_weights(w_loc, w_scale)
+        arguments.check_prob(prob)
+        self.w_loc = w_loc
+        self.w_scale = w_scale
+        self.prob = prob
+        self._key = arguments.check_seed(seed)[::-1]  # high word first, as in a key
+        self._stored_shape = arguments.check_shape(shape)
+        self._corder = bool(corder)
+        self._backend = backend
+        self._transposed = False
+
+    @classmethod
+    def pre_post(
+        cls,
+        w_loc: Any,
+        w_scale: Any,
+        prob: Any,
+        seed: Any = None,
+        *,
+        shape: tuple[int, int],
+        corder: bool = True,
+        backend: str | None = None,
+    ) -> JITNormal:
+        """Make a matrix of shape (pre, post), event-driven in ``spikes @ W``.
+
+        It is the transpose of the matrix of shape (post, pre) with the same seed.
+        """
+        n_pre, n_post = arguments.check_shape(shape)
+        matrix = cls(
+            w_loc,
+            w_scale,
+            prob,
+            seed,
+            shape=(n_post, n_pre),
+            corder=corder,
+            backend=backend,
+        )
+        return matrix.T
+
+    # --- what it is ---------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        m, n = self._stored_shape
+        return (n, m) if self._transposed else (m, n)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of an entry."""
+        weights = arguments.check_weights(self.w_loc, self.w_scale)
+        return arguments.result_dtype(weights.loc, weights.scale)
+
+    @property
+    def seed(self) -> Any:
+        """The seed: an integer, or two words (high, low) where it is traced."""
+        if isinstance(self._key, jax.core.Tracer):
+            return self._key
+        high, low = (int(word) for word in np.asarray(self._key))
+        return (high << 32) | low
+
+    @property
+    def T(self) -> JITNormal:  # noqa: N802, as in NumPy
+        """The transpose."""
+        return self._with(_transposed=not self._transposed)
+
+    def todense(self) -> Any:
+        """Write the matrix out."""
+        return products.jitn(
+            self.w_loc,
+            self.w_scale,
+            self.prob,
+            self._key,
+            shape=self._stored_shape,
+            transpose=self._transposed,
+            corder=self._corder,
+            backend=self._backend,
+        )
+
+    def __repr__(self) -> str:
+        """Show what makes the matrix."""
+        return (
+            f"JITNormal(w_loc={self.w_loc}, w_scale={self.w_scale}, "
+            f"prob={self.prob}, seed={self.seed}, shape={self.shape})"
+        )
+
+    # --- products -----------------------------------------------------------------
+
+    def __matmul__(self, other: Any) -> Any:
+        """Multiply an array, or events, from the left."""
+        return self._multiply(other, self._transposed)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """Multiply an array, or events, from the right."""
+        if isinstance(other, Events):
+            other = Events(other.value.T)
+        elif _rank(other) == 2:
+            other = other.T
+        result = self._multiply(other, not self._transposed)
+        return result.T if result.ndim == 2 else result
+
+    def _multiply(self, other: Any, transpose: bool) -> Any:
+        value = other.value if isinstance(other, Events) else other
+        rank = _rank(value)
+        if rank not in {1, 2}:
+            raise TypeError(
+                "a JITNormal can be multiplied by an array of one or two axes, "
+                f"or by Events of one, got {other!r}"
+            )
+        events = value is not other or units.split(value)[0].dtype == np.bool_
+        product = {
+            (True, 1): products.binary_jitnmv,
+            (True, 2): products.binary_jitnmm,
+            (False, 1): products.jitnmv,
+            (False, 2): products.jitnmm,
+        }[events, rank]
+        return product(
+            self.w_loc,
+            self.w_scale,
+            self.prob,
+            value,
+            self._key,
+            shape=self._stored_shape,
+            transpose=transpose,
+            corder=self._corder,
+            backend=self._backend,
+        )
+
+    def __mul__(self, factor: Any) -> JITNormal:
+        """Scale all weights by a number, a quantity or a unit."""
+        if _rank(factor) != 0 and not units.is_unit(factor):
+            raise TypeError(
+                "a JITNormal can be scaled by a number, a quantity or a unit, "
+                f"got {factor!r}"
+            )
+        return self._with(w_loc=self.w_loc * factor, w_scale=self.w_scale * factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> JITNormal:
+        """Divide all weights by a number, a quantity or a unit."""
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> JITNormal:
+        """Change the sign of all weights."""
+        return self * -1.0
+
+    # --- as a pytree --------------------------------------------------------------
+
+    def _with(self, **changes: Any) -> JITNormal:
+        new = object.__new__(JITNormal)
+        new.__dict__.update(self.__dict__ | changes)
+        return new
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Weights and seed are leaves; so is prob, unless it is a plain number.
+
+        A plain prob stays known under ``jax.jit``, which lets a backend prepare.
+        """
+        known = isinstance(self.prob, (int, float, np.floating))
+        prob = (None, float(self.prob)) if known else (self.prob, None)
+        fixed = (self._stored_shape, self._corder, self._backend, self._transposed)
+        return (self.w_loc, self.w_scale, prob[0], self._key), (prob[1], *fixed)
+
+    @classmethod
+    def tree_unflatten(cls, aux: tuple[Any, ...], leaves: tuple[Any, ...]) -> JITNormal:
+        """Put the leaves back, unchecked: JAX flattens things that are no numbers."""
+        new = object.__new__(cls)
+        new.w_loc, new.w_scale, prob, new._key = leaves
+        known, new._stored_shape, new._corder, new._backend, new._transposed = aux
+        new.prob = prob if known is None else known
+        return new
+
+
+def _rank(value: Any) -> int:
+    if isinstance(value, (int, float)):
+        return 0
+    return getattr(value, "ndim", -1)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Physical units: brainunit quantities in, brainunit quantities out.
+
+brainunit takes longer to import than the rest together, and who passes a quantity
+has imported it: so we import it only then. A unit of None is 'a plain number'.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_quantity(value: Any) -> bool:
+    """Whether a value is a brainunit quantity."""
+    return _is_a("Quantity", value)
+
+
+def is_unit(value: Any) -> bool:
+    """Whether a value is a brainunit unit."""
+    return _is_a("Unit", value)
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    if "saiunit" not in sys.modules and "brainunit" not in sys.modules:
+        return False
+    import brainunit
+
+    return isinstance(value, getattr(brainunit, kind))
+
+
+def split(value: Any) -> tuple[Any, Any]:
+    """Take a value apart into its number and its unit.
+
+    A dimensionless quantity is the plain number that it equals.
+    """
+    if not is_quantity(value):
+        return value, None
+    if value.dim.is_dimensionless:
+        return value.to_decimal(), None
+    return value.mantissa, value.unit
+
+
+def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
+    """Take two values of one dimension apart: two numbers, and the first one's unit.
+
+    Raises
+    ------
+    brainunit.DimensionMismatchError
+        Their dimensions differ.
+    """
+    if is_quantity(first) or is_quantity(second):
+        import brainunit
+
+        brainunit.fail_for_dimension_mismatch(
+            first, second, f"{names} must have the same dimension"
+        )
+    number, unit = split(first)
+    if unit is not None:
+        second = second.in_unit(unit)
+        return number, second.mantissa, unit
+    return number, split(second)[0], None
+
+
+def attach(value: Any, *units: Any) -> Any:
+    """Give a value the product of the units; a plain array if they cancel."""
+    known = [unit for unit in units if unit is not None]
+    if not known:
+        return value
+    import brainunit
+
+    unit = known[0]
+    for other in known[1:]:
+        unit = unit * other
+    return brainunit.maybe_decimal(brainunit.Quantity(value, unit=unit))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backend "xla" for synjit: plain JAX."""

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden vectors: what was frozen as this version of the draw.
+
+``golden_v1.json`` was written once by ``python -m synjit.reference.golden``, and the
+tests compare. It is also for whoever rebuilds W in another language: key words first,
+then thresholds, places and weights, then whole small matrices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .draw import DRAW_VERSION, chunk_keys, law, place, seed_words, thresholds, weight
+from .normal import standard_normal
+from .products import ABSENT, Matrix
+
+PATH = Path(__file__).with_name(f"golden_v{DRAW_VERSION}.json")
+
+PROBS = (0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
+CHUNKS = ((0, 0, 0), (42, 0, 0), (42, 7, 3), (-1, 123456, 0), (2**63, 2**31 - 1, 9))
+MATRICES = (
+    (42, 0.0, (40, 40)),
+    (42, 1e-6, (2000000, 3)),
+    (42, 0.003, (700, 20)),
+    (42, 0.1, (30, 20)),
+    (42, 0.1, (2000, 2)),
+    (42, 0.5, (3, 5)),
+    (7, 0.5, (300, 2)),
+    (7, 0.77, (20, 11)),
+    (-1, 0.9, (16, 9)),
+    (2**40 + 1, 0.25, (33, 8)),
+    (2**64 - 2, 0.01, (9000, 2)),
+    (1, 1.0, (12, 10)),
+)
+
+
+def vectors() -> dict[str, Any]:
+    """Compute what the file holds."""
+    return {
+        "draw_version": DRAW_VERSION,
+        "normal": [
+            {"word": word, "z": int(standard_normal(word)[0])}
+            for word in (0, 1, 2, 1000, 2**30, 2**31 - 1, 2**31, 2**31 + 5, 2**32 - 1)
+        ],
+        "laws": [_law(prob) for prob in PROBS],
+        "chunks": [_chunk(*chunk) for chunk in CHUNKS],
+        "matrices": [_matrix(*matrix) for matrix in MATRICES],
+    }
+
+
+def _law(prob: float) -> dict[str, Any]:
+    steps = thresholds(prob)
+    return {
+        "prob": prob,
+        "log2_chunk": law(prob).log2_chunk,
+        "first_thresholds": steps[:3] if prob < 1 else [],
+        "last_thresholds": steps[-3:],
+        "number_of_thresholds": len(steps),
+        "sha256_of_thresholds": _digest(np.array(steps, "<u8")),
+    }
+
+
+def _chunk(seed: int, column: int, chunk: int) -> dict[str, Any]:
+    words = seed_words(seed)
+    keys = chunk_keys(words, column, chunk)
+    return {
+        "seed": seed,
+        "column": column,
+        "chunk": chunk,
+        "count_word": int(keys.count_word[0]),
+        "multipliers": [int(a[0]) for a in keys.multipliers],
+        "addends": [int(b[0]) for b in keys.addends],
+        "places_of_0_to_4": {
+            str(k): place(np.arange(5), keys, k).tolist() for k in (8, 10, 17, 31)
+        },
+        "weights_of_rows_0_to_4": weight(words, np.arange(5), column).tolist(),
+    }
+
+
+def _matrix(seed: int, prob: float, shape: tuple[int, int]) -> dict[str, Any]:
+    """Give the first 100 connections, column by column, and a digest of all."""
+    z = Matrix(seed, prob, shape).dense().T
+    columns, rows = np.nonzero(z != ABSENT)
+    connections = np.stack([rows, columns, z[columns, rows]], 1)
+    return {
+        "seed": seed,
+        "prob": prob,
+        "shape": list(shape),
+        "number_of_connections": len(connections),
+        "first_row_column_z": connections[:100].tolist(),
+        "sha256_of_row_column_z": _digest(connections.astype("<i8")),
+    }
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def main() -> None:
+    """Write the file, unless it is there: a frozen draw is not frozen twice."""
+    if PATH.exists():
+        raise SystemExit(
+            f"{PATH.name} exists: a change of the draw needs another DRAW_VERSION"
+        )
+    PATH.write_text(json.dumps(vectors(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

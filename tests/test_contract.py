@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conformance suite: that it is right, whole, and says what it saw."""
+
+import json
+import re
+import tomllib
+import types
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synjit
+from synjit import Backend, cli, reference
+from synjit.conformance import PRODUCTS, Case, check, full_cases, quick_cases, run_full
+from synjit.conformance.cases import FULL_COUNTS, QUICK_COUNTS
+from synjit.conformance.checks import FULL_COUNT, Check, full_checks
+from synjit.conformance.expected import expected, window
+from synjit.conformance.report import as_json, as_text, support_table
+from synjit.conformance.suite import Report, Result, declared, stale_gaps
+from synjit.conformance.transforms import TRANSFORMS, run_transform
+from synjit.registry import registry
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "synjit-xla"
+
+
+@pytest.mark.parametrize(
+    ("seed", "prob", "shape", "origin"),
+    [
+        (5, 0.1, (2100, 7), (700, 3)),
+        (-1, 0.01, (8193, 4), (0, 0)),
+        (2**40, 1.0, (300, 7), (1, 1)),
+        (1, 0.3, (300, 3), (2**20, 2**31 - 100)),
+        (1, 0.0, (10, 3), (0, 0)),
+    ],
+)
+def test_what_is_expected_is_what_the_reference_says(seed, prob, shape, origin):
+    matrix = reference.Matrix(seed, prob, shape, origin)
+    np.testing.assert_array_equal(window(seed, prob, shape, origin), matrix.dense())
+    for transpose in (False, True):
+        case = Case("events", prob, shape, seed, origin, transpose, 2)
+        right = matrix.events(case.operand(), transpose)
+        np.testing.assert_array_equal(expected(case).results, right)
+        case = replace(case, product="floats")
+        right = matrix.floats(case.operand(), transpose)
+        for a, b in zip(expected(case).results, right, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-9)
+
+
+def test_no_case_is_missing():
+    assert {p: len(quick_cases(p)) for p in PRODUCTS} == QUICK_COUNTS
+    assert {p: len(full_cases(p)) for p in PRODUCTS} == FULL_COUNTS
+    names = [str(c) for c in full_checks()]
+    assert len(names) == len(set(names)) == FULL_COUNT
+
+
+def test_cases_are_as_the_issue_lists_them():
+    for product in PRODUCTS:
+        cases = full_cases(product)
+        assert {0.0, 1.0} < {c.prob for c in cases}
+        assert {c.known for c in cases} == {c.concrete for c in cases} == {True, False}
+        assert any(c.seed >= 2**32 for c in cases)
+        assert any(c.seed < 0 for c in cases)
+        assert any(c.origin != (0, 0) for c in cases)
+        for length in (255, 256, 257):  # at a chunk's edge
+            assert any(c.prob == 0.5 and c.shape[0] == length for c in cases)
+        if product == "dense":
+            continue
+        assert {c.transpose for c in cases} == {True, False}
+        assert {1, 2, 33} < {c.batch for c in cases}
+        assert {"none", "one", "all", "random"} < {c.pattern for c in cases}
+
+
+def test_positive_events_are_more_than_a_float32_holds():
+    found = [c for c in quick_cases("events") if c.pattern == "positive"]
+    assert {c.transpose for c in found} == {True, False}
+    for case in found:
+        assert expected(case).results[1].flat[0] > 2**25
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_pass(name):
+    assert run_transform(name, "numba", "cpu") == ""
+
+
+def test_a_transform_that_is_wrong_is_seen(monkeypatch):
+    product = synjit.jitnmv
+
+    def wrong(*operands, **options):
+        return 1.001 * product(*operands, **options)
+
+    monkeypatch.setattr(synjit, "jitnmv", wrong)
+    assert "not" in run_transform("grad_values", "numba", "cpu")
+
+
+ONE = "x64/calls/floats*"
+
+
+@pytest.fixture(scope="module")
+def part():
+    """Run a part of the full suite."""
+    return run_full(registry().backends["numba"], "cpu", only=ONE)
+
+
+def test_a_part_is_not_a_pass(part):
+    matching = [c for c in full_checks() if fnmatchcase(str(c), ONE)]
+    assert len(part.results) == part.checks == len(matching) == 2
+    assert not part.failures
+    assert not part.passed
+    text = as_text(part, registry().backends["numba"].backend)
+    assert "895 of 897 checks have not run" in text
+    assert "DOES NOT CONFORM" in text
+
+
+def test_a_whole_one_is(part, tmp_path):
+    backend = registry().backends["numba"].backend
+    whole = Report("numba", "cpu", 2, part.results)
+    assert whole.conforms
+    assert as_text(whole, backend).endswith("numba conforms")
+    path = tmp_path / "numba.json"
+    path.write_text(as_json(whole, backend))
+    assert json.loads(path.read_text())["conforms"] is True
+    assert "| numba 1 | cpu |" in support_table([path])
+
+
+def test_an_undeclared_refusal_is_not_a_pass():
+    check_ = Check("case", Case("events", 0.1, (10, 10), batch=2))
+    refused = Result(check_, "refused", "no batches")
+    gaps = (("events/*batch=*", "not written yet"), ("dense/*", "nor this"))
+    report = Report("some", "cpu", 2, [Result(check_, "passed"), refused])
+    backend = Backend("some", "1", ("cpu",))
+    assert report.passed
+    assert not report.conforms
+    assert "REFUSED 1 checks: no batches" in as_text(report, backend)
+    report.results[1] = declared(refused, gaps)
+    assert report.conforms
+    assert "KNOWN GAP 1 checks: not written yet" in as_text(report, backend)
+    assert len(stale_gaps(report.results, gaps)) == 1
+
+
+def test_a_gap_does_not_excuse_a_wrong_result():
+    failed = Result(Check("case", Case("events", 0.1, (10, 10))), "failed", "wrong")
+    assert declared(failed, (("*", "we know"),)).status == "failed"
+
+
+def test_command(capsys, tmp_path):
+    path = tmp_path / "report.json"
+    code = cli.main(["conformance", "numba", "--only", ONE, "--json", str(path)])
+    assert code == 1
+    assert "have not run" in capsys.readouterr().out
+    assert json.loads(path.read_text())["ran"] == 2
+    assert cli.main(["support-table", str(path)]) == 0
+    assert "**does not conform**" in capsys.readouterr().out
+    assert cli.main(["conformance", "abacus"]) == 2
+    assert "backend 'abacus' is unknown; there are: " in capsys.readouterr().out
+    assert cli.main(["backends"]) == 0
+    assert "numba" in capsys.readouterr().out
+
+
+# --- the example ------------------------------------------------------------------
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Load the example as its entry point would, unless it is installed."""
+    text = (EXAMPLE / "pyproject.toml").read_text()
+    entry = tomllib.loads(text)["project"]["entry-points"]["synjit.backends"]
+    monkeypatch.syspath_prepend(str(EXAMPLE / "src"))
+    if "xla" in registry().backends:
+        yield registry().backends["xla"]
+        return
+    import importlib
+
+    yield registry().register(importlib.import_module(entry["xla"]))
+    registry().unregister("xla")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("events", 0.1, (2100, 37), -1, (700, 3), batch=2, known=False),
+        Case("events", 0.5, (300, 300), transpose=True, pattern="all"),
+        Case("floats", 0.3, (511, 17), pattern="nonfinite", concrete=True),
+        Case("dense", 0.01, (300, 5), origin=(8000, 1)),
+    ],
+    ids=str,
+)
+def test_the_example_is_right(example, case):
+    assert example.backend.platforms == ("cpu", "cuda", "rocm", "tpu")
+    assert check("xla", case) == ""
+
+
+@pytest.fixture
+def of_the_page(monkeypatch):
+    """Make a module of the plugin that the page has newcomers start from."""
+    page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
+    code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
+    module = types.ModuleType("synjit_mine")
+    exec(code, module.__dict__)  # noqa: S102
+    yield registry().register(module)
+    registry().unregister("mine")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("events", 0.1, (2100, 37), -1, (700, 3), batch=2, known=False),
+        Case("events", 0.9, (1501, 3), transpose=True, pattern="positive"),
+        Case("floats", 0.3, (511, 17), pattern="nonfinite", concrete=True),
+        Case("dense", 0.01, (300, 5), origin=(8000, 1)),
+    ],
+    ids=str,
+)
+def test_the_plugin_of_the_page_is_right(of_the_page, case):
+    assert check("mine", case) == ""
+
+
+def test_check_of_an_unknown_backend():
+    with pytest.raises(KeyError):
+        check("quiet", Case("dense", 0.1, (1, 1)))

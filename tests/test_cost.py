@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call costs: what its events cost, and no memory.
+
+Times here are bounded far above what is measured (``make bench`` measures), and far
+below what the wrong algorithm would take.
+"""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import synjit
+
+
+def seconds(f, *arguments):
+    f(*arguments).block_until_ready()
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        f(*arguments).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_no_events_cost_no_matrix(transpose, backend):
+    n = 10**5  # 10^9 connections: seconds, if they were looked at
+
+    @jax.jit
+    def f(x):
+        return synjit.binary_jitnmv(
+            1.0, 0.1, 0.1, x, 1, shape=(n, n), transpose=transpose, backend=backend
+        )
+
+    assert seconds(f, jnp.zeros(n, bool)) < 0.05
+
+
+def test_cost_follows_the_events(backend):
+    n = 10**5
+
+    @jax.jit
+    def f(x):
+        return synjit.binary_jitnmv(1.0, 0.1, 0.01, x, 1, shape=(n, n), backend=backend)
+
+    few = np.zeros(n, bool)
+    few[:: n // 10] = True
+    many = np.zeros(n, bool)
+    many[:: n // 1000] = True
+    # A hundred times the events; the constant part makes it less, noise may add.
+    assert seconds(f, jnp.asarray(many)) < 200 * seconds(f, jnp.asarray(few))
+    assert seconds(f, jnp.asarray(few)) < 0.1
+
+
+def test_no_matrix_is_stored(backend):
+    n = 10**5
+
+    @jax.jit
+    def f(x):
+        return synjit.binary_jitnmv(1.0, 0.1, 0.01, x, 1, shape=(n, n), backend=backend)
+
+    memory = f.lower(jnp.zeros(n, bool)).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 100 * n  # the matrix would take 8 * 10^8

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The microcircuit at a fiftieth and a tenth of its size."""
+
+import contextlib
+import io
+
+import brainunit as u
+import numpy as np
+import pytest
+
+from synjit.demo import build, run, simulate
+from synjit.demo.dynamics import History, arriving, delay_bits, remember
+from synjit.demo.report import table
+
+SMALL = {"scale": 0.02, "duration": 100, "transient": 0}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "new"
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        activity = run(**SMALL, seed=1, out=folder)
+    return activity, said.getvalue(), folder
+
+
+@pytest.fixture(scope="module")
+def activity(report):
+    return report[0]
+
+
+def same_spikes(one, other):
+    return (
+        np.array_equal(one.counts, other.counts)
+        and all(map(np.array_equal, one.sample_times, other.sample_times))
+        and all(map(np.array_equal, one.sample_ids, other.sample_ids))
+    )
+
+
+# --- the model --------------------------------------------------------------------
+
+
+def test_the_full_network_has_the_published_size():
+    network = build(1.0)
+    assert sum(network.sizes) == 77_169
+    assert network.expected_synapses == pytest.approx(298.88e6, rel=1e-4)
+    outgoing = [network.outdegree(p) * n for p, n in enumerate(network.sizes)]
+    assert sum(outgoing) == pytest.approx(network.expected_connections)
+
+
+def test_the_full_network_has_no_compensation():
+    assert not build(1.0).lost_input.any()
+    assert build(0.5).lost_input.any()
+
+
+def test_background_current():
+    # 8 spikes/s * 1600 synapses * 87.8 pA * 0.5 ms
+    assert build(0.02).background[0].to_decimal(u.pA) == pytest.approx(561.92)
+
+
+def test_a_connection_has_the_moments_of_its_synapses():
+    """Against a drawn Poisson number of synapses with normal weights."""
+    par = build(0.02).parameters
+    rng = np.random.default_rng(0)
+    for target, source in ((0, 0), (0, 2), (4, 5), (7, 7)):
+        prob, mean, sd = par.connection(target, source)
+        number = rng.poisson(par.contacts(target, source), 10**6)
+        one = par.mean_weight(target, source).to_decimal(u.pA)
+        total = one * number + 0.1 * one * np.sqrt(number) * rng.normal(
+            size=number.size
+        )
+        assert prob == pytest.approx((number > 0).mean(), rel=0.02)
+        assert mean.to_decimal(u.pA) == pytest.approx(
+            total[number > 0].mean(), rel=0.01
+        )
+        assert sd.to_decimal(u.pA) == pytest.approx(total[number > 0].std(), rel=0.02)
+
+
+def test_synapses_are_as_many_as_published():
+    network = build(1.0)
+    block = network.blocks[0]
+    pairs = block.shape[0] * block.shape[1]
+    synapses = np.log1p(-0.1009) / np.log1p(-1 / pairs)
+    assert network.parameters.contacts(0, 0) * pairs == pytest.approx(
+        synapses, rel=1e-6
+    )
+
+
+def test_weights():
+    """Small probabilities: nearly every connection is a single synapse."""
+    weights = {
+        (b.target, b.source): (b.w_loc.to_decimal(u.pA), b.w_scale.to_decimal(u.pA))
+        for b in build(0.25).blocks
+    }
+    assert weights[0, 6][0] == pytest.approx(175.6, rel=0.01)  # 87.8 / sqrt(0.25)
+    assert weights[3, 1][0] == pytest.approx(-702.4, rel=0.01)
+    assert weights[0, 2][0] == pytest.approx(351.2, rel=0.03)  # L4E to L23E: doubled
+    assert weights[2, 5] == pytest.approx((-702.4, 70.24), rel=0.02)
+    assert (0, 7) not in weights  # no synapses, no block
+
+
+def test_no_two_blocks_share_a_seed():
+    blocks = build(0.02, seed=0).blocks + build(0.02, seed=1).blocks
+    assert len({block.seed for block in blocks}) == len(blocks)
+
+
+def test_delays_spread_within_their_range():
+    network = build(1.0, seed=3)
+    delays = np.concatenate(network.delays)
+    assert delays.min() == 1
+    assert 32 < delays.max() <= 64
+    assert network.delays[0].mean() == pytest.approx(15.4, abs=0.2)  # cut at 1: > 15
+    assert network.delays[1].mean() == pytest.approx(7.8, abs=0.2)
+
+
+# --- spikes on their way ----------------------------------------------------------
+
+
+def test_a_spike_arrives_after_its_delay_and_never_again():
+    delays = np.arange(1, 65)
+    bits = delay_bits(delays)
+    none = np.zeros(64, np.uint32)
+    history = remember(History(none, none), np.ones(64, bool))
+    arrived = []
+    for _ in range(70):
+        arrived.append(np.asarray(arriving(history, bits)))
+        history = remember(history, np.zeros(64, bool))
+    steps, neurons = np.nonzero(arrived)
+    order = np.argsort(neurons)
+    assert neurons[order].tolist() == list(range(64))
+    assert (steps[order] + 1).tolist() == delays.tolist()
+
+
+def test_several_spikes_of_one_neuron_are_on_their_way():
+    bits = delay_bits([40])
+    none = np.zeros(1, np.uint32)
+    history = History(none, none)
+    sent, arrived = {0, 3, 20, 39}, []
+    for step in range(90):
+        if arriving(history, bits)[0]:
+            arrived.append(step)
+        history = remember(history, np.array([step in sent]))
+    assert arrived == [40, 43, 60, 79]
+
+
+# --- runs -------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_spikes(activity):
+    again = simulate(**SMALL, seed=1)
+    assert activity.counts.sum() > 100
+    assert same_spikes(activity, again)
+
+
+def test_another_seed_gives_others(activity):
+    assert not same_spikes(activity, simulate(**SMALL, seed=2))
+
+
+def test_sampled_spikes_are_those_counted(activity):
+    # At this scale every neuron is in the sample.
+    assert activity.sampled == activity.network.sizes
+    for p, times in enumerate(activity.sample_times):
+        in_ms = np.bincount(np.ceil(times - 1e-9).astype(int) - 1, minlength=100)
+        assert np.array_equal(in_ms, activity.counts[:, p])
+
+
+def test_no_neuron_spikes_while_refractory(activity):
+    shortest = np.inf
+    for times, ids in zip(activity.sample_times, activity.sample_ids, strict=True):
+        for neuron in np.unique(ids):
+            gaps = np.diff(times[ids == neuron])
+            shortest = min([shortest, *gaps])
+    assert 2.0 < shortest < 100
+
+
+def test_a_transient_is_cut_off(activity):
+    later = simulate(scale=0.02, duration=50 * u.ms, transient=50 * u.ms, seed=1)
+    assert later.counts.sum() > 100
+    assert np.array_equal(later.counts, activity.counts[50:])
+    times = np.concatenate(activity.sample_times)
+    late = times[times > 50 + 1e-9]
+    assert np.allclose(np.concatenate(later.sample_times), late - 50)
+
+
+def test_rates_at_a_tenth_are_near_the_published():
+    activity = simulate(scale=0.1, duration=200, transient=100, seed=1)
+    published = [
+        p.published_rate.to_decimal(u.Hz)
+        for p in activity.network.parameters.populations
+    ]
+    assert np.all(activity.rates > 0.3 * np.array(published))
+    assert np.all(activity.rates < 2.5 * np.array(published))
+
+
+def test_run_tells_and_draws(report):
+    activity, said, folder = report
+    assert "1,544 neurons" in said
+    assert "0.12 million synapses" in said
+    assert "100 of 100 ms" in said
+    assert "peak memory" in said
+    assert table(activity) in said
+    for name in ("raster", "rates", "activity"):
+        path = folder / f"{name}.png"
+        assert str(path) in said
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size > 10_000
+
+
+def test_table_compares_with_the_published_rates(activity):
+    line = table(activity).splitlines()[3].split()
+    deviation = activity.rates[2] / 4.414 - 1
+    assert line == [
+        *("L4E", "438", f"{activity.rates[2]:.3f}", "4.414", f"{deviation:+.1%}")
+    ]
+
+
+@pytest.mark.parametrize("scale", [0, -0.5, 1.5, float("nan"), float("inf")])
+def test_bad_scale(scale):
+    with pytest.raises(ValueError, match=rf"scale must be in \(0, 1\], got {scale}"):
+        run(scale=scale, duration=10)
+
+
+@pytest.mark.parametrize("duration", [0, -1, 0.5, float("nan"), float("inf")])
+def test_bad_duration(duration):
+    with pytest.raises(
+        ValueError, match=f"duration must be .* 1 or more, got {duration}"
+    ):
+        run(scale=0.02, duration=duration)
+
+
+@pytest.mark.parametrize("transient", [-1, 0.5, float("nan"), float("inf")])
+def test_bad_transient(transient):
+    with pytest.raises(
+        ValueError, match=f"transient must .* 0 or more, got {transient}"
+    ):
+        run(scale=0.02, transient=transient)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**25, 1.0])
+def test_bad_seed(seed):
+    with pytest.raises(ValueError, match=f"seed must be an integer .*, got {seed}"):
+        run(scale=0.02, seed=seed)

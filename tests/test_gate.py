@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate: its certificates, and how the backend of a call is chosen."""
+
+import errno
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import synjit
+from synjit import BackendError, Problem, gate
+from synjit.backends.numba_cpu import plugin
+from synjit.cache import cache_folder
+from synjit.conformance import certificate
+from synjit.registry import registry
+
+PROBLEM = Problem("events", (1000, 50), False, 1, "int32", True, 10, "cpu")
+ASKED = gate.Asked("cpu", "events", "int32", x64=False)
+
+
+def numba():
+    return registry().backends["numba"]
+
+
+def judge():
+    """Reach a verdict as a fresh process would."""
+    gate._verdicts.pop((id(numba()), ASKED), None)
+    return gate.verdict(numba(), PROBLEM)
+
+
+def subject(**other):
+    asked = ASKED._replace(**other)._asdict()
+    return certificate.subject(numba(), jax.local_devices()[0], asked)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Use a fresh cache folder, with compiled kernels in it, and no quick part."""
+    kernels = cache_folder() / "numba"
+    judge()  # compiles them
+    if kernels.exists():
+        shutil.copytree(kernels, tmp_path / "numba")
+    monkeypatch.setenv("SYNJIT_CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def no_quick_part(monkeypatch):
+    """Count the quick parts that would have been run, and let them pass."""
+    runs = []
+
+    def passes(registered, asked):
+        runs.append(asked)
+        return gate.Verdict("proved", "", frozenset({(False, False)}), "quick part")
+
+    monkeypatch.setattr(gate, "_quick_part", passes)
+    return runs
+
+
+def test_a_certificate_saves_the_quick_part(cache, no_quick_part):
+    assert judge().source == "quick part"
+    assert judge().source == "certificate"
+    assert len(no_quick_part) == 1
+    files = list((cache / "certificates").iterdir())
+    assert sorted(f.suffix for f in files) == ["", ".json"]
+
+
+def test_a_certificate_is_found_in_under_5_ms(cache, no_quick_part):
+    judge()
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        assert judge().source == "certificate"
+        times.append(time.perf_counter() - start)
+    assert min(times) < 5e-3
+
+
+def damage(path, key):
+    text = path.read_text()
+    path.write_text(text[: len(text) // 2])
+
+
+def empty(path, key):
+    path.write_text("")
+
+
+def edit(path, key):
+    path.write_text(path.read_text().replace('"numba"', '"other"', 1))
+
+
+def forge(path, key):
+    body = path.read_text().partition("\n")[2]
+    path.write_text(certificate._sign(b"0" * 32, body) + "\n" + body)
+
+
+def swap(path, key):
+    other = subject(product="dense")
+    certificate.store(other, {"kinds": [[True, True]]})
+    certificate._path(other).replace(path)
+
+
+def new_key(path, key):
+    key.write_bytes(b"1" * 32)
+
+
+def short_key(path, key):
+    key.write_bytes(b"1")
+
+
+@pytest.mark.parametrize(
+    "spoil", [damage, empty, edit, forge, swap, new_key, short_key]
+)
+def test_a_spoilt_certificate_is_a_miss(spoil, cache, no_quick_part):
+    judge()
+    spoil(certificate._path(subject()), cache / "certificates" / "key")
+    assert judge().source == "quick part"
+    assert judge().source == "certificate"  # and is replaced
+
+
+def test_everything_that_could_change_the_answer_is_in_it(cache, monkeypatch):
+    names = {certificate._path(subject())}
+
+    def is_new():
+        size = len(names)
+        names.add(certificate._path(subject()))
+        return len(names) == size + 1
+
+    assert not is_new()
+    for target, name in (
+        (certificate, "SUITE_VERSION"),
+        (synjit.reference, "DRAW_VERSION"),
+        (jax, "__version__"),
+        (certificate.jaxlib.version, "__version__"),
+    ):
+        monkeypatch.setattr(target, name, "other")
+        assert is_new(), name
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    assert is_new()
+    assert certificate._path(subject(x64=True)) not in names
+    files = certificate.plugin_files(plugin)
+    assert {f.name for f in files} >= {"kernels.py", "draw.py", "ffi.py", "plugin.py"}
+
+
+def test_files_count_by_content(tmp_path):
+    path = tmp_path / "kernel.py"
+    path.write_text("a = 1")
+    stat, before = path.stat(), certificate.digest([path])
+    path.write_text("a = 2")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert certificate.digest([path]) != before
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_cannot_be_written(error, cache, no_quick_part, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(certificate.tempfile, "mkstemp", fails)
+    assert judge().source == "quick part"
+    assert judge().grade == "proved"
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(cache, no_quick_part, monkeypatch):
+    judge()
+    before = {p.name for p in (cache / "certificates").iterdir()}
+
+    def fails(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(certificate.os, "replace", fails)
+    assert not certificate.store(subject(product="dense"), {"kinds": []})
+    assert {p.name for p in (cache / "certificates").iterdir()} == before
+
+
+def test_a_cache_that_is_no_folder(tmp_path, no_quick_part, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("")
+    monkeypatch.setenv("SYNJIT_CACHE_DIR", str(path))
+    assert judge().grade == "proved"
+
+
+# --- other processes --------------------------------------------------------------
+
+PROGRAM = """
+import sys, time
+import jax, synjit
+assert "numba" not in sys.modules
+assert not [m for m in sys.modules if m.startswith("synjit.backends.numba_cpu.")]
+from synjit import gate
+from synjit.registry import registry
+problem = synjit.Problem("events", (1000, 50), False, 1, "int32", True, 10, "cpu")
+verdict = gate.verdict(registry().backends["numba"], problem)
+print(verdict.source, verdict.grade, verdict.reason)
+"""
+
+
+def start(cache, **other):
+    environment = {**os.environ, "SYNJIT_CACHE_DIR": str(cache), **other}
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", PROGRAM],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_at_once(cache):
+    processes = [start(cache) for _ in range(2)]
+    for process in processes:
+        assert process.communicate()[0] == "quick part proved \n"
+    (path,) = (cache / "certificates").glob("*.json")
+    assert json.loads(path.read_text().partition("\n")[2])["result"]["kinds"]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, "key"}
+    assert start(cache).communicate()[0] == "certificate proved \n"
+
+
+def test_a_broken_kernel_is_refused_and_nothing_need_be_cleared(cache, tmp_path):
+    copy = tmp_path / "copy" / "synjit"
+    root = Path(synjit.__file__).parent
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(root, copy, ignore=ignore)
+    for package in ("backends", "reference"):
+        source = Path(getattr(__import__(f"synjit.{package}"), package).__file__).parent
+        shutil.copytree(source, copy / package, ignore=ignore, dirs_exist_ok=True)
+    other = {"PYTHONPATH": str(copy.parent)}
+    certificate.store(subject(), {"kinds": [[False, False]]})
+    assert start(cache, **other).communicate()[0] == "certificate proved \n"
+
+    kernels = copy / "backends" / "numba_cpu" / "kernels.py"
+    text, count = re.subn("ONE = 1 << 32\n", "ONE = 1 << 31\n", kernels.read_text())
+    assert count == 1
+    kernels.write_text(text)
+    output = start(cache, **other).communicate()[0]
+    assert "failed it failed conformance, check 1 of" in output
+    assert "N[" in output
+
+
+# --- choosing ---------------------------------------------------------------------
+
+
+def product(backend=None):
+    events = np.ones(10, bool)
+    return synjit.binary_jitnmv(
+        1.0, 0.1, 0.5, events, 1, shape=(9, 10), backend=backend
+    )
+
+
+def test_off_is_loud(monkeypatch, no_quick_part):
+    monkeypatch.setenv("SYNJIT_GATE", "off")
+    with pytest.warns(RuntimeWarning, match=r"SYNJIT_GATE=off.*without proof"):
+        verdict = gate.verdict(numba(), PROBLEM)
+    assert verdict.grade == "unproved"
+    assert not no_quick_part
+    with pytest.warns(RuntimeWarning, match="SYNJIT_GATE=off"):
+        explanation = synjit.explain(platform="cpu")
+    assert "the gate is off" in str(explanation)
+
+
+def test_unknown_names(monkeypatch):
+    with pytest.raises(BackendError, match=r"'abacus' is unknown; there are: .*numba"):
+        product("abacus")
+    with pytest.raises(BackendError, match="'abacus' is unknown"):
+        synjit.default_backend("abacus")
+    monkeypatch.setenv("SYNJIT_BACKEND", "abacus")
+    with pytest.raises(BackendError, match="'abacus' is unknown"):
+        product()
+    assert product("numba").shape == (9,)
+    with synjit.default_backend("numba"):
+        assert product().shape == (9,)
+
+
+class Second:
+    """A backend that says when it is called."""
+
+    calls = 0
+
+    @synjit.hookimpl
+    def synjit_backend(self):
+        return synjit.Backend("second", "1", ("cpu",), priority=-1)
+
+    @synjit.hookimpl
+    def synjit_refuses(self, problem):
+        return ""
+
+    @synjit.hookimpl
+    def synjit_events(self, problem, seed, origin, law, events):
+        type(self).calls += 1
+        return plugin.synjit_events(problem, seed, origin, law, events)
+
+    @synjit.hookimpl
+    def synjit_floats(self, problem, seed, origin, law, values):
+        return plugin.synjit_floats(problem, seed, origin, law, values)
+
+    @synjit.hookimpl
+    def synjit_dense(self, problem, seed, origin, law):
+        return plugin.synjit_dense(problem, seed, origin, law)
+
+
+@pytest.fixture
+def second():
+    """Register a second backend, and hold it to nothing."""
+    registered = registry().register(Second())
+    key = (id(registered), ASKED)
+    gate._verdicts[key] = gate._Pending(registered)
+    kinds = frozenset((t, b) for t in (False, True) for b in (False, True))
+    gate._verdicts[key].verdict = gate.Verdict("proved", "", kinds)
+    yield registered
+    registry().unregister("second")
+
+
+def test_a_default_does_not_mix_with_what_was_compiled(second):
+    def f(events):
+        return synjit.binary_jitnmv(1.0, 0.1, 0.5, events, 1, shape=(9, 10))
+
+    jitted, events = jax.jit(f), jnp.ones(10, bool)
+    y = jitted(events)
+    assert Second.calls == 0
+    with synjit.default_backend("second"):
+        np.testing.assert_array_equal(jitted(events), y)
+        assert Second.calls == 1
+        assert synjit.explain(platform="cpu").backend == "second"
+        with synjit.default_backend(None):
+            jitted(events)
+        jitted(events)
+    jitted(events)
+    assert Second.calls == 1
+
+
+def test_explain(second):
+    explanation = synjit.explain("events", shape=(9, 10), prob=0.5, platform="cpu")
+    assert explanation.backend == "numba"
+    assert "'numba' comes first" in explanation.reasons["second"]
+    text = str(synjit.explain("floats", shape=(9, 10), platform="tpu", backend="numba"))
+    assert "no backend" in text
+    assert "numba: it is for cpu, not for tpu" in text
+    assert "second: backend 'numba' was asked for" in text
+
+
+def test_interpreted_is_taken_by_name_only(second):
+    lesser = synjit.Backend(
+        "second", "1", ("cpu",), priority=10**6, interpreted_on=("cpu",)
+    )
+    object.__setattr__(second, "backend", lesser)
+    explanation = synjit.explain(platform="cpu")
+    assert explanation.backend == "numba"
+    assert "a lesser grade, taken only by name" in explanation.reasons["second"]
+    assert synjit.explain(platform="cpu", backend="second").backend == "second"

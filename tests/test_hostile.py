@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends that are wrong, each in its own way: all are refused, the fault named."""
+
+import threading
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import synjit
+from synjit import Backend, BackendError, gate, hookimpl
+from synjit.backends.numba_cpu import plugin as honest
+from synjit.conformance import Case, Check, check
+from synjit.conformance.runner import problem_of
+from synjit.registry import Registry, registry
+
+
+class Honest:
+    """A right backend, for the others to spoil."""
+
+    platforms = ("cpu",)
+    product = "events"
+
+    @hookimpl
+    def synjit_backend(self):
+        name = type(self).__name__
+        return Backend(name, "1", self.platforms, priority=1000)
+
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return ""
+
+    @hookimpl
+    def synjit_events(self, problem, seed, origin, law, events):
+        return self.events(problem, seed, origin, law, events)
+
+    @hookimpl
+    def synjit_floats(self, problem, seed, origin, law, values):
+        return self.floats(problem, seed, origin, law, values)
+
+    @hookimpl
+    def synjit_dense(self, problem, seed, origin, law):
+        return honest.synjit_dense(problem, seed, origin, law)
+
+    def events(self, *operands):
+        return honest.synjit_events(*operands)
+
+    def floats(self, *operands):
+        return honest.synjit_floats(*operands)
+
+
+class WrongInLastChunk(Honest):
+    fault = "only rows of the last chunk are wrong"
+
+    def events(self, problem, seed, origin, law, events):
+        n, z = super().events(problem, seed, origin, law, events)
+        if problem.transpose or problem.shape[0] % 256 == 0:
+            return n, z
+        return n.at[-1].add(events[0].astype(jnp.int32)), z
+
+
+class WrongForBatches(Honest):
+    fault = "the first vector of the batch is right, others are not"
+
+    def events(self, *operands):
+        return [jnp.repeat(x[:, :1], x.shape[1], 1) for x in super().events(*operands)]
+
+
+class TransposeIsNoOp(Honest):
+    fault = "it is the product with W, not W.T"
+
+    def events(self, problem, *operands):
+        m, n = problem.shape
+        if m == n:
+            problem = replace(problem, transpose=False)
+        return super().events(problem, *operands)
+
+
+class IgnoresOrigin(Honest):
+    fault = "as if the origin were (0, 0): it is ignored"
+
+    def events(self, problem, seed, origin, law, events):
+        return super().events(problem, seed, jnp.zeros_like(origin), law, events)
+
+
+class SumsInFloat32(Honest):
+    fault = "are the sums made in floats?"
+
+    def events(self, problem, seed, origin, law, events):
+        problem = replace(problem, product="floats", dtype="float32")
+        values = events.astype(jnp.float32)
+        sums = super().floats(problem, seed, origin, law, values)
+        return [x.astype(jnp.int32) for x in sums]
+
+
+class CountsNaN(Honest):
+    """Events come as booleans, so that a NaN can be miscounted among floats only."""
+
+    product = "floats"
+    fault = "a NaN or an infinity must reach the connected rows, and no others"
+
+    def floats(self, problem, seed, origin, law, values):
+        values = jnp.where(jnp.isnan(values), jnp.ones_like(values), values)
+        return super().floats(problem, seed, origin, law, values)
+
+
+def _through_python(change, arrays):
+    """Call a Python function when the product runs, on its results."""
+    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
+    return jax.pure_callback(change, shapes, list(arrays))
+
+
+class WrongEveryHundredthCall(Honest):
+    fault = "not deterministic"
+    calls = 0
+
+    def events(self, *operands):
+        def change(arrays):
+            self.calls += 1
+            return [np.asarray(x) + (self.calls % 100 == 0) for x in arrays]
+
+        return _through_python(change, super().events(*operands))
+
+
+class IgnoresHighWordOfSeed(Honest):
+    fault = "as if the high word of the seed were 0"
+
+    def events(self, problem, seed, *operands):
+        return super().events(problem, seed.at[1].set(0), *operands)
+
+
+class WritesIntoItsInput(Honest):
+    fault = "it wrote into its input 'events'"
+
+    def events(self, *operands):
+        sums = super().events(*operands)
+        return _copy(sums, operands[-1], "clears_events")
+
+
+class LeavesRowsUnwritten(Honest):
+    fault = "it was never written"
+
+    def events(self, *operands):
+        sums = super().events(*operands)
+        return _copy(sums, operands[-1], "only_if_any")
+
+
+def _copy(sums, events, how):
+    """Copy sums in a compiled function that does its memory wrong."""
+    if not _handlers:
+        _compile_handlers()
+    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in sums]
+    return jax.ffi.ffi_call(f"test_{how}", shapes)(events, *sums)
+
+
+_handlers = {}
+
+
+def _compile_handlers():
+    from numba import cfunc, njit, types
+
+    from synjit.backends.numba_cpu import ffi
+
+    @njit
+    def flags(frame):
+        operand = ffi._argument(frame, 0)
+        size = ffi._dimension(operand, 0) * ffi._dimension(operand, 1)
+        return ffi._array(operand, np.uint8, size)
+
+    @njit
+    def copy(frame):
+        for i in range(2):
+            operand, out = ffi._argument(frame, 1 + i), ffi._result(frame, i)
+            size = ffi._dimension(operand, 0) * ffi._dimension(operand, 1)
+            source = ffi._array(operand, np.int32, size)
+            target = ffi._array(out, np.int32, size)
+            for j in range(size):
+                target[j] = source[j]
+
+    def clears_events(frame):
+        if not ffi._is_handshake(frame):
+            copy(frame)
+            flags(frame)[:] = 0
+        return 0
+
+    def only_if_any(frame):
+        if not ffi._is_handshake(frame) and flags(frame).any():
+            copy(frame)
+        return 0
+
+    for handler in (clears_events, only_if_any):
+        compiled = cfunc(types.int64(types.int64))(handler)
+        target, name = jax.ffi.pycapsule(compiled.ctypes), handler.__name__
+        jax.ffi.register_ffi_target(f"test_{name}", target, platform="cpu")
+        _handlers[name] = compiled
+
+
+class WrongDtype(Honest):
+    fault = "N has the dtype uint32, not int32"
+
+    def events(self, *operands):
+        n, z = super().events(*operands)
+        return n.astype(jnp.uint32), z
+
+
+class WrongShape(Honest):
+    fault = "N has the shape (1, 2100, 1), not (2100, 1)"
+
+    def events(self, *operands):
+        return [x[None] for x in super().events(*operands)]
+
+
+class WrongNumber(Honest):
+    fault = "it returned 1 arrays, not 2"
+
+    def events(self, *operands):
+        return super().events(*operands)[:1]
+
+
+class OverflowsAt100000Rows(Honest):
+    fault = "only rows beyond 32767 are wrong: does an index overflow?"
+
+    def events(self, problem, *operands):
+        n, z = super().events(problem, *operands)
+        rows = np.arange(len(n)).astype(np.int16).astype(np.int64) % len(n)
+        return n[rows], z[rows]
+
+
+class RaisesWhenTraced(Honest):
+    fault = "it raised ZeroDivisionError: no trace of me"
+
+    def events(self, *operands):
+        raise ZeroDivisionError("no trace of me")
+
+
+class RaisesWhenRun(Honest):
+    fault = "ran into a wall"
+
+    def events(self, *operands):
+        def change(arrays):
+            raise OSError("ran into a wall")
+
+        return _through_python(change, super().events(*operands))
+
+
+class Hangs(Honest):
+    fault = "it hangs: no end within 3 seconds, at events/prob"
+    release = threading.Event()
+
+    def events(self, *operands):
+        self.release.wait(60)
+        return super().events(*operands)
+
+
+class HasNotItsPlatform(Honest):
+    fault = "no_such_target"
+
+    def events(self, problem, seed, origin, law, events):
+        shape = jax.ShapeDtypeStruct(
+            (problem.shape[problem.transpose], problem.batch), jnp.int32
+        )
+        return jax.ffi.ffi_call("no_such_target", (shape, shape))(events)
+
+
+HOSTILE = [c for c in Honest.__subclasses__() if hasattr(c, "fault")]
+
+
+@pytest.fixture
+def register():
+    """Register plugins for one test."""
+    names = []
+
+    def one(plugin):
+        registered = registry().register(plugin)
+        names.append(registered.backend.name)
+        return registered
+
+    yield one
+    for name in names:
+        registry().unregister(name)
+
+
+def run(product, backend=None, n=10):
+    operand = np.ones(n, bool if product == "events" else np.float32)
+    function = synjit.binary_jitnmv if product == "events" else synjit.jitnmv
+    return function(1.0, 0.1, 0.1, operand, 1, shape=(n, n), backend=backend)
+
+
+@pytest.mark.parametrize("plugin", HOSTILE, ids=lambda plugin: plugin.__name__)
+def test_hostile_backend_is_refused(plugin, register, monkeypatch):
+    if plugin is Hangs:
+        monkeypatch.setenv("SYNJIT_GATE_SECONDS", "3")
+    name = register(plugin()).backend.name
+    with pytest.raises(BackendError) as refusal:
+        run(plugin.product, backend=name)
+    assert plugin.fault in str(refusal.value)
+    if plugin is not Hangs:
+        assert "check(" in str(refusal.value)  # a program that shows it
+
+    # Though of the highest priority, it is not the default, and the reason is given.
+    explanation = synjit.explain(plugin.product, shape=(10, 10), platform="cpu")
+    assert explanation.backend == "numba"
+    assert plugin.fault in explanation.reasons[name]
+    run(plugin.product)
+    Hangs.release.set()
+
+
+def test_the_honest_one_is_not_refused(register):
+    register(Honest())
+    assert synjit.explain(shape=(10, 10), platform="cpu").backend == "Honest"
+    assert jnp.array_equal(run("events", "Honest"), run("events", "numba"))
+
+
+def test_a_hundred_equal_calls_are_made(register):
+    """The cases alone make as many; what is tiny is called again and again besides."""
+    register(WrongEveryHundredthCall())
+    what = Check("calls", Case("events", 0.5, (1, 5)))
+    assert "call 100 of 208" in check("WrongEveryHundredthCall", what)
+
+
+@pytest.mark.parametrize("plugin", [IgnoresHighWordOfSeed, IgnoresOrigin])
+def test_the_program_in_a_refusal_shows_the_fault(plugin, register, capsys):
+    name = register(plugin()).backend.name
+    reason = synjit.explain(backend=name, platform="cpu").reasons[name]
+    program = reason[reason.index("from synjit") :]
+    exec("\n".join(line.strip() for line in program.splitlines()), {})  # noqa: S102
+    assert plugin.fault in capsys.readouterr().out
+
+
+class ForTpuOnly(Honest):
+    platforms = ("cpu", "tpu")
+
+    def events(self, *operands):
+        return jax.lax.platform_dependent(cpu=lambda: honest.synjit_events(*operands))
+
+
+def test_claims_a_platform_that_is_not_here_either(register):
+    registered = register(ForTpuOnly())
+    problem = problem_of(Case("events", 0.1, (10, 10)), "tpu")
+    verdict = gate.verdict(registered, problem)
+    assert verdict.grade == "failed"
+    assert "claims the platform tpu, and cannot be lowered for it" in verdict.reason
+
+
+class RefusesAll(Honest):
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return "" if problem.shape == (10, 10) else "not today"
+
+
+class RefusesBatches(Honest):
+    @hookimpl
+    def synjit_refuses(self, problem):
+        in_suite = problem.shape != (10, 10)
+        return "no batches" if in_suite and problem.batch > 1 else ""
+
+
+class CannotSay(Honest):
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("plugin", "batch", "reason"),
+    [
+        (RefusesAll, 1, "it refused every conformance case: not today"),
+        (RefusesBatches, 2, "it refused all conformance cases of this kind"),
+        (CannotSay, 1, "returned 3, and not a string"),
+    ],
+)
+def test_what_was_refused_in_the_suite_is_not_proved(plugin, batch, reason, register):
+    name = register(plugin()).backend.name
+    explanation = synjit.explain(
+        shape=(10, 10), batch=batch, platform="cpu", backend=name
+    )
+    assert explanation.backend is None
+    assert reason in explanation.reasons[name]
+
+
+def test_who_refuses_batches_may_take_single_vectors(register):
+    name = register(RefusesBatches()).backend.name
+    assert synjit.explain(shape=(10, 10), platform="cpu").backend == name
+
+
+# --- at the door ------------------------------------------------------------------
+
+
+class Door(Honest):
+    def __init__(self, **fields):
+        self.fields = {"name": "door", "version": "1", "platforms": ("cpu",), **fields}
+
+    @hookimpl
+    def synjit_backend(self):
+        return Backend(**self.fields)
+
+
+class UnknownHook(Door):
+    @hookimpl
+    def synjit_evnets(self, problem):
+        return None
+
+
+class WrongArguments(Door):
+    @hookimpl
+    def synjit_dense(self, problem, sede):
+        return None
+
+
+class MissingHooks:
+    @hookimpl
+    def synjit_backend(self):
+        return Backend("some", "1", ("cpu",))
+
+
+class RaisesAtTheDoor(Door):
+    @hookimpl
+    def synjit_backend(self):
+        raise KeyError("who am I")
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        (Door(name="numba"), "the name 'numba' is that of a built-in"),
+        (Door(aliases=("numba",)), "the name 'numba' is that of a built-in"),
+        (Door(name="numba_cpu"), "the name 'numba_cpu' is an alias of 'numba'"),
+        (Door(name="a b"), "must be an identifier"),
+        (Door(platforms=("abacus",)), "its platforms must be some of cpu, cuda"),
+        (Door(platforms="cpu"), "its platforms must be of type tuple"),
+        (Door(requires=("no_such_module",)), "it needs the module 'no_such_module'"),
+        (UnknownHook(), "synjit_evnets"),
+        (WrongArguments(), "sede"),
+        (MissingHooks(), "lacks the hooks synjit_refuses, synjit_events"),
+        (RaisesAtTheDoor(), "who am I"),
+    ],
+)
+def test_quarantine(plugin, reason):
+    fresh = Registry()
+    fresh.load()
+    fresh._load_one("a plugin", lambda: plugin, "test")
+    assert reason in fresh.quarantine["a plugin"]
+    assert "numba" in fresh.backends
+
+
+def test_quarantine_of_what_cannot_be_imported():
+    def leave():
+        raise SystemExit("I quit")
+
+    fresh = Registry()
+    fresh._load_one("quitter", leave, "test")
+    fresh._load_one("honest", lambda: honest, "built in")
+    assert "I quit" in fresh.quarantine["quitter"]
+    assert "numba" in fresh.backends

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TPU kernels, interpreted on the CPU, and lowered for a TPU that is not there."""
+
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.pallas import tpu as pltpu
+
+from synjit import Problem, dispatch, reference
+from synjit.backends.pallas_tpu import calls, plugin, sizes
+from synjit.conformance import suite
+from synjit.conformance.cases import Case
+from synjit.primitives import Matrix, Static, events
+from synjit.registry import registry
+
+CASES = (
+    Case("events", 0.5, (257, 129)),
+    Case("events", 0.1, (1500, 60), seed=2**40 + 5, origin=(700, 3), batch=2),
+    Case("events", 1e-4, (700, 300), pattern="none"),
+    Case("events", 0.77, (300, 65), transpose=True, pattern="one"),
+    Case("events", 0.1, (1500, 60), origin=(700, 3), transpose=True, batch=33),
+    Case("floats", 0.1, (1024, 33)),
+    Case("floats", 0.01, (50, 60), origin=(8170, 9), transpose=True, batch=2),
+    Case("dense", 0.1, (1500, 60), origin=(700, 3)),
+    Case("dense", 1.0, (260, 19)),
+)
+TRACED = (
+    Case("events", 0.01, (2100, 20), origin=(8170, 9)),
+    Case("floats", 0.5, (300, 10), transpose=True),
+)
+
+
+def problem(product="events", **changes):
+    whole = Problem(
+        product=product,
+        shape=(3000, 700),
+        transpose=False,
+        batch=0 if product == "dense" else 3,
+        dtype="float32",
+        corder=True,
+        log2_chunk=10,
+        platform="tpu",
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def operands(case):
+    law = reference.law(case.prob)
+    words = [
+        np.array(reference.seed_words(case.seed), np.uint32),
+        np.array(case.origin, np.uint32),
+        law.encode(),
+    ]
+    return words if case.product == "dense" else [*words, case.operand()]
+
+
+def differences(case, got):
+    want, bounds = suite.expected(case)
+    assert len(got) == len(want)
+    for result, right, bound in zip(got, want, bounds, strict=True):
+        assert result.shape == right.shape
+        assert result.dtype == (np.float32 if case.product == "floats" else np.int32)
+        gap = np.abs(np.asarray(result, np.float64) - right)
+        assert (gap <= bound).all()
+
+
+# --- the same bits ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=repr)
+def test_conforms_interpreted(case):
+    (backend,) = registry().named("pallas_tpu")
+    report = suite.run(backend, "cpu", [case])
+    assert report.checks == 1
+    assert not report.failures, report.failures[0].reason
+
+
+@pytest.mark.parametrize("case", TRACED, ids=repr)
+def test_a_traced_prob_gives_the_same_bits(case):
+    known = suite.problem_of(case, "cpu", reference.law(case.prob))
+    unknown = dataclasses.replace(known, log2_chunk=None)
+    product = getattr(calls, case.product)
+    got = jax.jit(lambda *args: product(unknown, *args))(*operands(case))
+    differences(case, got)
+
+
+def test_rows_and_columns_up_to_the_last():
+    shape, origin = (200, 3), (2**32 - 300, 2**32 - 5)
+    case = Case("dense", 0.1, shape, origin=origin)
+    law = reference.law(case.prob)
+    asked = suite.problem_of(case, "cpu", law)
+    got = jax.jit(lambda *args: calls.dense(asked, *args))(*operands(case))
+    rows = np.arange(origin[0], origin[0] + shape[0])[:, None]
+    columns = np.arange(origin[1], origin[1] + shape[1])
+    connected, z = reference.entry(reference.seed_words(case.seed), law, rows, columns)
+    assert (np.asarray(got) == np.where(connected, z, reference.ABSENT)).all()
+
+
+def test_no_two_blocks_write_one_place(monkeypatch):
+    from jax._src.pallas.mosaic.interpret import interpret_pallas_call
+
+    call = calls.pl.pallas_call
+    racing = pltpu.InterpretParams(detect_races=True)
+
+    def detecting(body, **arguments):
+        return call(body, **{**arguments, "interpret": racing})
+
+    monkeypatch.setattr(calls.pl, "pallas_call", detecting)
+    case = Case("events", 0.1, (10, 10), transpose=True, pattern="one")
+    asked = suite.problem_of(case, "cpu", reference.law(case.prob))
+    got = jax.jit(lambda *args: calls.events(asked, *args))(*operands(case))
+    differences(case, got)
+    assert not interpret_pallas_call.races.races_found
+
+
+# --- lowering ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x64", [False, True], ids=["32 bits", "64 bits"])
+@pytest.mark.parametrize("log2_chunk", [8, 17, None])
+@pytest.mark.parametrize(
+    ("product", "transpose"),
+    [
+        ("events", False),
+        ("events", True),
+        ("floats", False),
+        ("floats", True),
+        ("dense", False),
+    ],
+)
+def test_lowers_for_tpu(product, transpose, log2_chunk, x64):
+    asked = problem(product, transpose=transpose, log2_chunk=log2_chunk)
+    assert plugin.synjit_refuses(asked) == ""
+    shapes = [
+        ((2,), "uint32"),
+        ((2,), "uint32"),
+        ((reference.draw.LAW_WORDS,), "uint32"),
+    ]
+    if product != "dense":
+        dtype = "bool" if product == "events" else "float32"
+        shapes.append(((3000 if transpose else 700, 3), dtype))
+    arguments = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+    hook = functools.partial(getattr(calls, product), asked)
+    with jax.enable_x64(x64):
+        exported = jax.export.export(jax.jit(hook), platforms=("tpu",))(*arguments)
+    assert "tpu_custom_call" in exported.mlir_module()
+
+
+def step(v, mesh):
+    """One step of M neurons, their rows of the matrix cut over the devices."""
+    law = reference.law(0.1)
+    words = jnp.array(reference.seed_words(7), jnp.uint32)
+
+    def local(v, spikes):
+        rows = v.shape[0]
+        top = jax.lax.axis_index("rows").astype(jnp.uint32) * np.uint32(rows)
+        matrix = Matrix(
+            words, jnp.stack([top, jnp.uint32(0)]), jnp.asarray(law.encode())
+        )
+        static = Static((rows, len(spikes)), log2_chunk=law.log2_chunk)
+        n, z = events(matrix, spikes[:, None], static)
+        return 0.9 * v + n[:, 0] + z[:, 0] * 2.0**-16, n, z
+
+    rows, everywhere = jax.P("rows"), jax.P()
+    spikes = jax.lax.with_sharding_constraint(
+        v > 1, jax.sharding.NamedSharding(mesh, everywhere)
+    )
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=(rows, everywhere), out_specs=(rows, rows, rows)
+    )(v, spikes)
+
+
+def sharded_step():
+    """Run on four CPU devices, export for CPU and TPU, and compare with the law."""
+    m = 1200
+    mesh = jax.make_mesh((4,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    cut = jax.sharding.NamedSharding(mesh, jax.P("rows"))
+    v = np.random.default_rng(0).random(m).astype(np.float32) * 2
+    jitted = jax.jit(lambda v: step(v, mesh))
+    check = jax.export.DisabledSafetyCheck.custom_call("synjit_numba_events")
+    exported = jax.export.export(
+        jitted, platforms=("cpu", "tpu"), disabled_checks=[check]
+    )(jax.ShapeDtypeStruct((m,), jnp.float32, sharding=cut))
+    module = exported.mlir_module()
+    assert "tpu_custom_call" in module
+    assert "synjit_numba_events" in module
+    matrix = reference.Matrix(7, 0.1, (m, m))
+    want = matrix.events((v > 1)[:, None])
+    for run in (jitted, jax.jit(exported.call)):
+        _, *got = run(jax.device_put(v, cut))
+        for result, right in zip(got, want, strict=True):
+            assert (np.asarray(result) == right).all()
+
+
+def test_a_step_sharded_by_rows():
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    }
+    done = subprocess.run(
+        [sys.executable, __file__],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- refusals ---------------------------------------------------------------------
+
+
+def test_refuses_64_bit_values():
+    assert "32-bit" in sizes.refusal(problem("floats", dtype="float64"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        problem("dense", shape=(2**17, 2**15)),
+        problem("events", shape=(10, 2**20), batch=2**12),
+        problem("floats", shape=(2**20, 10), batch=2**12),
+    ],
+    ids=["dense", "operand", "result"],
+)
+def test_refuses_what_it_cannot_count(asked):
+    assert "take fewer" in sizes.refusal(asked)
+
+
+def test_refuses_what_does_not_fit_the_device():
+    asked = problem("dense", shape=(2**14, 2**14))
+    assert sizes.refusal(asked) == ""
+    assert "bytes" in sizes.refusal(asked, memory=2**31)
+    assert sizes.refusal(asked, memory=2**33) == ""
+
+
+def test_many_vectors_keep_to_one_pass_of_vector_memory():
+    small, large = problem(batch=32), problem(batch=3200)
+    assert sizes.sizes(large).batch == sizes.sizes(small).batch
+    assert sizes.sizes(large).passes == 100
+
+
+# --- choice -----------------------------------------------------------------------
+
+
+def test_interpreted_kernels_are_run_only_by_name(monkeypatch):
+    monkeypatch.setattr(dispatch, "verdict", lambda *_: "")
+    asked = problem(platform="cpu")
+    assert dispatch.choose(asked, None).backend.name != "pallas_tpu"
+    assert dispatch.choose(asked, "pallas_tpu").backend.name == "pallas_tpu"
+    on_tpu = problem(platform="tpu")
+    assert dispatch.choose(on_tpu, None).backend.name == "pallas_tpu"
+    assert dispatch.choose(on_tpu, "pallas").backend.name == "pallas_tpu"
+
+
+def test_the_plugin_alone_imports_no_kernels():
+    code = (
+        "import sys, synjit.registry; synjit.registry.registry(); "
+        "assert 'synjit.backends.pallas_tpu.plugin' in sys.modules; "
+        "assert 'synjit.backends.pallas_tpu.calls' not in sys.modules; "
+        "assert 'jax.experimental.pallas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+if __name__ == "__main__":
+    sharded_step()

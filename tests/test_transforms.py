@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""jit, scan, remat, export, shard_map: the same matrix under all of them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import synjit
+
+SHAPE, SEED = (48, 64), 42
+X = np.random.default_rng(0).random(SHAPE[1]) < 0.3
+
+
+def spikes(x, seed=SEED, prob=0.3, w_loc=0.5, *, backend):
+    return synjit.binary_jitnmv(w_loc, 0.2, prob, x, seed, shape=SHAPE, backend=backend)
+
+
+def test_jit_is_the_same_to_the_last_bit(backend):
+    eager = spikes(X, backend=backend)
+    jitted = jax.jit(functools.partial(spikes, backend=backend))(X)
+    np.testing.assert_array_equal(jitted, eager)
+
+
+def test_traced_seed_and_prob_are_the_same_as_concrete(backend):
+    f = jax.jit(lambda seed, prob: spikes(X, seed, prob, backend=backend))
+    for seed, prob in ((1, 0.1), (2, 0.77), (3, 0.001), (4, 0.5), (5, 1.0), (6, 0.0)):
+        np.testing.assert_array_equal(
+            f(seed, prob), spikes(X, seed, prob, backend=backend)
+        )
+    assert f._cache_size() == 1
+
+
+def test_another_seed_prob_or_weight_compiles_nothing_in_a_jitted_function(backend):
+    f = jax.jit(lambda w, seed, x: spikes(x, seed, w_loc=w, backend=backend))
+    for i in range(3):
+        f(float(i), i, X)
+    assert f._cache_size() == 1
+
+
+def test_scan_and_fori_loop(backend):
+    def step(carry, seed):
+        return carry + 1, spikes(X, seed, backend=backend)
+
+    _, rows = jax.lax.scan(step, 0, jnp.arange(4))
+    loop = [spikes(X, seed, backend=backend) for seed in range(4)]
+    np.testing.assert_array_equal(rows, loop)
+
+    def body(i, total):
+        return total + spikes(X, i, backend=backend)
+
+    total = jax.lax.fori_loop(0, 4, body, jnp.zeros(SHAPE[0]))
+    np.testing.assert_allclose(total, np.sum(loop, 0), rtol=1e-5)
+
+
+def test_scan_over_prob(backend):
+    probs = jnp.array([0.1, 0.5, 0.9])
+    _, rows = jax.lax.scan(
+        lambda c, prob: (c, spikes(X, prob=prob, backend=backend)), 0, probs
+    )
+    loop = [spikes(X, prob=float(prob), backend=backend) for prob in probs]
+    np.testing.assert_array_equal(rows, loop)
+
+
+def test_while_and_cond(backend):
+    def f(flag):
+        return jax.lax.cond(
+            flag, lambda: spikes(X, backend=backend), lambda: jnp.zeros(SHAPE[0])
+        )
+
+    np.testing.assert_array_equal(jax.jit(f)(True), spikes(X, backend=backend))
+    assert not jax.jit(f)(False).any()
+
+
+def test_checkpoint_and_remat(backend):
+    def loss(w, x):
+        y = synjit.jitnmv(w, 0.2, 0.3, x, SEED, shape=SHAPE, backend=backend)
+        return jnp.sum(jnp.tanh(y))
+
+    x = jnp.asarray(X, jnp.float32)
+    plain = jax.grad(loss, (0, 1))(0.5, x)
+    for policy in (None, jax.checkpoint_policies.everything_saveable):
+        again = jax.grad(jax.checkpoint(loss, policy=policy), (0, 1))(0.5, x)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), again, plain
+        )
+
+
+def test_donated_buffers(backend):
+    f = jax.jit(
+        lambda x: synjit.jitnmv(
+            1.0, 0.2, 0.3, x, SEED, shape=(64, 64), backend=backend
+        ),
+        donate_argnums=0,
+    )
+    kept = jnp.arange(64.0)
+    np.testing.assert_array_equal(f(kept.copy()), f(kept + 0))
+
+
+def test_debug_nans(backend):
+    with jax.debug_nans(True):
+        spikes(X, backend=backend)
+        jax.grad(lambda w: spikes(X, w_loc=w, backend=backend).sum())(0.5)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_shard_map_of_a_replicated_matrix(transpose, backend):
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    rng = np.random.default_rng(1)
+    length = SHAPE[0] if transpose else SHAPE[1]
+    b = jnp.asarray(rng.normal(size=(length, 8)), jnp.float32)
+
+    def f(w, b, product):
+        return product(
+            w, 0.2, 0.3, b, SEED, shape=SHAPE, transpose=transpose, backend=backend
+        )
+
+    for product in (synjit.binary_jitnmm, synjit.jitnmm):
+        whole = functools.partial(f, product=product)
+        sharded = jax.shard_map(
+            whole,
+            mesh=mesh,
+            in_specs=(P(), P(None, "batch")),
+            out_specs=P(None, "batch"),
+        )
+        w = jnp.float32(0.5)
+        np.testing.assert_array_equal(jax.jit(sharded)(w, b), whole(w, b))
+
+        def loss(function):
+            return lambda *given: jnp.sum(jnp.sin(function(*given)))
+
+        ours = jax.jit(jax.grad(loss(sharded), (0, 1)))(w, b)
+        plain = jax.grad(loss(whole), (0, 1))(w, b)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+            ours,
+            plain,
+        )
+
+
+def test_devices_draw_one_matrix(backend):
+    """Copies on several devices are copies: not other halves, nor other matrices."""
+    x = jnp.asarray(X)
+    results = [jax.device_put(x, device) for device in jax.devices()]
+    f = jax.jit(functools.partial(spikes, backend=backend))
+    for copy in results:
+        np.testing.assert_array_equal(f(copy), spikes(X, backend=backend))
+
+
+def test_export_to_all_platforms_in_one_artifact():
+    f = jax.jit(lambda x, seed: spikes(x, seed, backend=None))
+    x = jnp.asarray(X)
+    checks = [
+        jax.export.DisabledSafetyCheck.custom_call(name)
+        for name in ("synjit_numba_events", "__gpu$xla.gpu.triton", "tpu_custom_call")
+    ]
+    exported = jax.export.export(
+        f, platforms=("cpu", "cuda", "tpu"), disabled_checks=checks
+    )(x, jnp.int32(SEED))
+    back = jax.export.deserialize(exported.serialize())
+    np.testing.assert_array_equal(
+        back.call(x, jnp.int32(SEED)), spikes(X, backend=None)
+    )
+
+
+def test_threads_of_python(backend):
+    from concurrent.futures import ThreadPoolExecutor
+
+    f = jax.jit(lambda seed: spikes(X, seed, backend=backend))
+    expected = [np.asarray(f(seed)) for seed in range(16)]
+    with ThreadPoolExecutor(4) as threads:
+        got = list(threads.map(f, range(16)))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.usefixtures("x64")
+def test_x64_changes_no_connection(backend):
+    wide = spikes(X, backend=backend)
+    with jax.enable_x64(False):
+        narrow = spikes(X, backend=backend)
+    assert wide.dtype == np.float64
+    np.testing.assert_allclose(wide, narrow, rtol=1e-6)
+    np.testing.assert_array_equal(wide != 0, narrow != 0)
