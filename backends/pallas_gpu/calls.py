@@ -298,7 +298,7 @@ def _words(events: jax.Array) -> jax.Array:
         return events.reshape(-1).astype(jnp.uint32)
     padded = jnp.pad(events, ((0, 0), (0, -batch % 32)))
     bits = padded.reshape(length, -1, 32).astype(jnp.uint32)
-    shifts = np.arange(32, dtype=np.uint32)
+    shifts = np.arange(32, dtype=np.uint32)[None, None]
     return jnp.sum(bits << shifts, axis=2, dtype=jnp.uint32).reshape(-1)
 
 
