@@ -210,7 +210,7 @@ def stored(session: Session) -> dict[str, Any]:
 def other_package(session: Session) -> Any:
     """Time brainevent's event-driven product at the same size, if it is there."""
     try:
-        import brainevent  # type: ignore[import-not-found]  # noqa: PLC0415
+        import brainevent  # type: ignore[import-not-found]
     except Exception as error:  # noqa: BLE001
         return f"not there: {error}"
     m, n, prob = (600, 300, 0.1) if session.rehearsal else (100_000, 100_000, 0.01)
