@@ -130,7 +130,9 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
     arguments = [argument((words,), jnp.uint32) for words in (2, 2, draw.LAW_WORDS)]
     if problem.product != "dense":
         dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
-        arguments.append(argument((m if problem.transpose else n, problem.batch), dtype))
+        arguments.append(
+            argument((m if problem.transpose else n, problem.batch), dtype)
+        )
 
     def product(*operands: jax.Array) -> Any:
         return getattr(calls, problem.product)(problem, *operands)
@@ -169,7 +171,7 @@ def tool(name: str) -> str | None:
 
 
 def assemble(ptx: str, arch: str) -> tuple[dict[str, int], list[str]]:
-    """Registers, spills and shared memory; lines of machine code, or else of PTX."""
+    """Give registers, spills, shared memory; lines of machine code, or else of PTX."""
     ptxas = tool("ptxas")
     if ptxas is None:
         raise RuntimeError("there is no ptxas: pip install nvidia-cuda-nvcc")
@@ -206,7 +208,9 @@ def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
             continue
         if not text.endswith(";") or text.startswith("."):
             continue
-        if jump := re.search(r"\bbra\b\S*\s+.*?(\.L_x_\w+|\$L__BB\w+)", text, re.I):
+        if jump := re.search(
+            r"\bbra\b\S*\s+.*?(\.L_x_\w+|\$L__BB\w+)", text, re.IGNORECASE
+        ):
             jumps.append((count, jump[1]))
         count += text.count(";")
     ends: dict[int, int] = {}
@@ -240,7 +244,9 @@ def per_term(problem: Problem, lines: list[str]) -> float | None:
     return size + around / calls.MEAN_COUNT
 
 
-def complaints(problem: Problem, ptx: str, facts: dict[str, int], temp: int) -> list[str]:
+def complaints(
+    problem: Problem, ptx: str, facts: dict[str, int], temp: int
+) -> list[str]:
     """Say what is wrong with a kernel that did compile."""
     found = []
     if problem.product == "events" and facts["spills"]:
@@ -262,10 +268,14 @@ def complaints(problem: Problem, ptx: str, facts: dict[str, int], temp: int) -> 
 def main() -> int:
     """Compile all, print a table, and return how many failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="variants whose label has this in it")
+    parser.add_argument(
+        "--only", default="", help="variants whose label has this in it"
+    )
     only = parser.parse_args().only
     failed = 0
-    print("Compiled, not run. 'instr' is a lane's instructions per connection listed or")
+    print(
+        "Compiled, not run. 'instr' is a lane's instructions per connection listed or"
+    )
     print("entry asked for, 10^9/s what integer units alone would allow: estimates.\n")
     header = f"{'variant':26}{'registers':>10}{'spills':>8}{'shared':>8}{'temp MB':>9}"
     for gpu in GPUS:

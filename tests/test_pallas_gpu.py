@@ -21,10 +21,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 import synjit
-from synjit import conformance, dispatch, reference
+from synjit import conformance, dispatch
 from synjit.backends.pallas_gpu import atomics, calls
-from synjit.conformance import suite
 from synjit.conformance.cases import Case
+from synjit.conformance.expected import expected
+from synjit.conformance.runner import operands_of, problem_of
 from synjit.hookspecs import Problem
 from synjit.reference import draw
 from synjit.registry import registry
@@ -65,13 +66,10 @@ def test_conforms_when_interpreted(case):
 @pytest.mark.parametrize("prob", [0.0, 0.1, 1.0])
 def test_traced_law_gives_the_same(prob):
     case = Case("events", prob, (700, 40), batch=2)
-    law = reference.law(prob)
-    problem = replace(suite.problem_of(case, "cpu", law), log2_chunk=None)
-    words = np.array(reference.seed_words(case.seed), np.uint32)
-    origin = np.zeros(2, np.uint32)
+    problem = replace(problem_of(case, "cpu"), log2_chunk=None)
     run = jax.jit(functools.partial(calls.events, problem))
-    n, z = run(words, origin, law.encode(), case.operand())
-    want, _ = suite.expected(case)
+    n, z = run(**operands_of(case))
+    want = expected(case).results
     np.testing.assert_array_equal(n, want[0])
     np.testing.assert_array_equal(z, want[1])
 
@@ -79,19 +77,21 @@ def test_traced_law_gives_the_same(prob):
 def test_columns_cut_into_bands_give_the_same(monkeypatch):
     monkeypatch.setattr(calls, "_max_chunks", lambda _: 2**31 // 23)
     case = Case("events", 0.1, (300, 40))
-    problem = suite.problem_of(case, "cpu", reference.law(0.1))
+    problem = problem_of(case, "cpu")
     assert len(calls._bands(problem, case.operand())) == 2
     report = conformance.run(registry().backends[NAME], "cpu", [case])
     assert report.passed, report.failures[0].reason
 
 
 def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
-    monkeypatch.setattr(dispatch, "verdict", lambda *_: "")
+    monkeypatch.setenv("SYNJIT_GATE", "off")  # it would interpret all quick cases
     events = np.arange(40) % 3 == 0
     product = functools.partial(
         synjit.binary_jitnmv, 1.0, 0.1, 0.5, events, 42, shape=(30, 40)
     )
-    np.testing.assert_array_equal(product(backend="pallas"), product(backend="numba"))
+    with pytest.warns(RuntimeWarning, match="SYNJIT_GATE"):
+        named = product(backend=NAME)
+    np.testing.assert_array_equal(named, product(backend="numba"))
     problem = Problem("events", (30, 40), False, 1, "int32", True, 8, "cpu")
     assert dispatch.choose(problem, None).backend.name == "numba"
 
@@ -146,8 +146,27 @@ def test_lowers_without_a_gpu_and_within_its_memory(problem):
             assert size <= bound or whole or variable.aval.shape in results, equation
 
 
+def test_lowers_inside_shard_map():
+    """With its check of what varies over the mesh, which interpreters cannot pass."""
+    mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    problem = Problem("events", (300, 100), False, 1, "int32", True, 10, "cuda")
+
+    def part(seed, origin, law, events):
+        seed, origin, law = jax.lax.pcast((seed, origin, law), ("x",), to="varying")
+        sums = calls.events(problem, seed, origin, law, events)
+        return jax.lax.psum(sums, "x")
+
+    whole = jax.sharding.PartitionSpec()
+    over = (whole, whole, whole, jax.sharding.PartitionSpec("x"))
+    run = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=over, out_specs=whole))
+    if jax.__version_info__ >= (0, 11):
+        pytest.skip("jax 0.11 takes one mesh: that of the devices, or some GPU's")
+    text = run.trace(*arguments(problem)).lower(lowering_platforms=("cuda",)).as_text()
+    assert "xla.gpu.triton" in text
+
+
 def equations(jaxpr):
-    """List the equations of a computation, kernels' own left out: they are registers."""
+    """List the equations of a computation, but kernels' own: they are registers."""
     for equation in jaxpr.eqns:
         yield equation
         if equation.primitive.name == "pallas_call":

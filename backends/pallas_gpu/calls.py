@@ -100,7 +100,7 @@ def floats(
     law: jax.Array,
     values: jax.Array,
 ) -> Arrays:
-    """A and B."""
+    """Give A and B."""
     matrix = (seed, origin, law)
     if 0 in values.shape or 0 in problem.shape:
         return _nothing(problem, values.dtype)
@@ -247,15 +247,38 @@ def _call(
 ) -> Sequence[jax.Array]:
     """Run a kernel on whole arrays, one warp to a program."""
     interpreted = problem.platform == "cpu"
+    operands, varying = _alike(operands)
     return pl.pallas_call(
         functools.partial(kernel, device=not interpreted, **static),
-        out_shape=tuple(out),
+        out_shape=[jax.ShapeDtypeStruct(o.shape, o.dtype, **varying) for o in out],
         grid=grid,
         input_output_aliases=aliases or {},
         compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpreted,
         name=f"synjit_{kernel.__name__}",
     )(*operands)
+
+
+def _alike(operands: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Make all operands vary over the mesh axes that any does, and results with them.
+
+    Outside ``jax.shard_map`` there are no such axes, and nothing to be done.
+    """
+    types = [jax.typeof(operand) for operand in operands]
+    if hasattr(types[0], "manual_axis_type"):
+        name, axes = "manual_axis_type", [t.manual_axis_type.varying for t in types]
+    else:
+        name, axes = "vma", [t.vma for t in types]  # before jax 0.10.2
+    union = frozenset[str]().union(*axes)
+    if not union:
+        return operands, {}
+    alike = [
+        jax.lax.pcast(operand, tuple(union - mine), to="varying")
+        if mine != union
+        else operand
+        for operand, mine in zip(operands, axes, strict=True)
+    ]
+    return alike, {name: getattr(jax.typeof(alike[0]), name)}
 
 
 def _table() -> np.ndarray:
@@ -275,7 +298,7 @@ def _words(events: jax.Array) -> jax.Array:
         return events.reshape(-1).astype(jnp.uint32)
     padded = jnp.pad(events, ((0, 0), (0, -batch % 32)))
     bits = padded.reshape(length, -1, 32).astype(jnp.uint32)
-    shifts = np.arange(32, dtype=np.uint32)
+    shifts = np.arange(32, dtype=np.uint32)[None, None]
     return jnp.sum(bits << shifts, axis=2, dtype=jnp.uint32).reshape(-1)
 
 

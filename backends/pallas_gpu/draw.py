@@ -119,9 +119,7 @@ def make_keys(
     """
     first = chunk * u32(draw.COUNTER_STRIDE)
     pairs = [
-        threefry2x32(
-            window.seed, (column, first + u32(pair)), unrolled=window.device
-        )
+        threefry2x32(window.seed, (column, first + u32(pair)), unrolled=window.device)
         for pair in range(1 + draw.ROUNDS)
     ]
     multipliers = [a | u32(1) for a, _ in pairs[1:]]
@@ -176,10 +174,8 @@ def probe(window: Window, keys: Keys, row: jax.Array) -> jax.Array:
     return x < keys.count
 
 
-def weight(
-    table: Any, words: tuple[jax.Array, jax.Array], row: jax.Array
-) -> jax.Array:
-    """z of a row under its column's two words, int32."""
+def weight(table: Any, words: tuple[jax.Array, jax.Array], row: jax.Array) -> jax.Array:
+    """Weigh: z of a row under its column's two words, int32."""
     x = row ^ words[0]
     x = x ^ (x >> u32(17))
     x = x * u32(0xED5AD4BB)

@@ -110,7 +110,10 @@ def _zero() -> jax.Array:
 
 
 def _strided(
-    start: jax.Array, stop: jax.Array, step: int, body: Callable[[jax.Array, Any], Any],
+    start: jax.Array,
+    stop: jax.Array,
+    step: int,
+    body: Callable[[jax.Array, Any], Any],
     state: Any = None,
 ) -> Any:
     """Run ``body(i, state)`` for i = start, start + step, ... below stop."""
@@ -124,8 +127,19 @@ def _strided(
 
 
 def list_columns(
-    seed: Any, origin: Any, law: Any, table: Any, active: Any, count: Any, operand: Any,
-    *sums: Any, rows: int, batch: int, programs: int, device: bool, floats: bool,
+    seed: Any,
+    origin: Any,
+    law: Any,
+    table: Any,
+    active: Any,
+    count: Any,
+    operand: Any,
+    *sums: Any,
+    rows: int,
+    batch: int,
+    programs: int,
+    device: bool,
+    floats: bool,
 ) -> None:
     """Add all connections of the active columns into the sums of their rows.
 
@@ -148,7 +162,9 @@ def list_columns(
     chunks = view.chunks
     items = count[0] * chunks
     # With few chunks, several lanes share one: each draws the keys for itself.
-    few = [(items < i32(2 ** (LOG2_RESIDENT - s))).astype(jnp.int32) for s in range(1, 6)]
+    few = [
+        (items < i32(2 ** (LOG2_RESIDENT - s))).astype(jnp.int32) for s in range(1, 6)
+    ]
     log2_share = sum(few[1:], few[0])
     share = i32(1) << log2_share
     lane = _lanes()
@@ -195,8 +211,14 @@ def _each(batch: int, body: Callable[[Any], None]) -> None:
 
 
 def _add_events(
-    terms: Terms, sums: Sequence[Any], at: jax.Array, column: jax.Array, z: jax.Array,
-    inside: jax.Array, batch: int, device: bool,
+    terms: Terms,
+    sums: Sequence[Any],
+    at: jax.Array,
+    column: jax.Array,
+    z: jax.Array,
+    inside: jax.Array,
+    batch: int,
+    device: bool,
 ) -> None:
     one_and_z = z.astype(jnp.int64) + np.int64(2**32)
 
@@ -208,8 +230,14 @@ def _add_events(
 
 
 def _add_floats(
-    terms: Terms, sums: Sequence[Any], at: jax.Array, column: jax.Array, z: jax.Array,
-    inside: jax.Array, batch: int, device: bool,
+    terms: Terms,
+    sums: Sequence[Any],
+    at: jax.Array,
+    column: jax.Array,
+    z: jax.Array,
+    inside: jax.Array,
+    batch: int,
+    device: bool,
 ) -> None:
     def add(b: Any) -> None:
         mask = inside & terms.present(column, b)
@@ -223,9 +251,23 @@ def _add_floats(
 
 
 def ask_rows(
-    seed: Any, origin: Any, law: Any, table: Any, active: Any, count: Any, operand: Any,
-    first_out: Any, second_out: Any,
-    *, rows: int, batch: int, tile: int, splits: int, blocks: int, device: bool, floats: bool,
+    seed: Any,
+    origin: Any,
+    law: Any,
+    table: Any,
+    active: Any,
+    count: Any,
+    operand: Any,
+    first_out: Any,
+    second_out: Any,
+    *,
+    rows: int,
+    batch: int,
+    tile: int,
+    splits: int,
+    blocks: int,
+    device: bool,
+    floats: bool,
 ) -> None:
     """Ask every active column, ROWS rows at a time; of LANES columns keys at once.
 
@@ -270,9 +312,7 @@ def ask_rows(
             )
             connected = probe(view, one, row)
             z = weight(table, one.weights, row)
-            return _add_where(
-                connected, terms, active[first + c], first_b, z, sums
-            )
+            return _add_where(connected, terms, active[first + c], first_b, z, sums)
 
         here = jnp.minimum(n_active - first, i32(LANES))
         return lax.fori_loop(_zero(), here, ask, sums)
@@ -291,8 +331,12 @@ def _no_sums(terms: Terms, width: int, tile: int) -> tuple[Any, ...]:
 
 
 def _add_where(
-    connected: jax.Array, terms: Terms, item: jax.Array, first_b: jax.Array,
-    z: jax.Array, sums: Any,
+    connected: jax.Array,
+    terms: Terms,
+    item: jax.Array,
+    first_b: jax.Array,
+    z: jax.Array,
+    sums: Any,
 ) -> Any:
     """Add the terms of a tile of the batch, where there is a connection."""
     result = []
@@ -308,7 +352,11 @@ def _add_where(
 
 
 def _write(
-    first_out: Any, second_out: Any, sums: Any, at: jax.Array, first_b: jax.Array,
+    first_out: Any,
+    second_out: Any,
+    sums: Any,
+    at: jax.Array,
+    first_b: jax.Array,
     batch: int,
 ) -> None:
     for b, (first, second) in enumerate(sums):
@@ -321,10 +369,25 @@ def _write(
 
 
 def sum_columns(
-    seed: Any, origin: Any, law: Any, table: Any, active: Any, before: Any,
-    typical: Any, operand: Any, first_out: Any, second_out: Any,
-    *, rows: int, columns: int, batch: int, tile: int, splits: int, blocks: int,
-    device: bool, floats: bool,
+    seed: Any,
+    origin: Any,
+    law: Any,
+    table: Any,
+    active: Any,
+    before: Any,
+    typical: Any,
+    operand: Any,
+    first_out: Any,
+    second_out: Any,
+    *,
+    rows: int,
+    columns: int,
+    batch: int,
+    tile: int,
+    splits: int,
+    blocks: int,
+    device: bool,
+    floats: bool,
 ) -> None:
     """Sum up each column, over a share of its chunks.
 
@@ -375,7 +438,9 @@ def sum_columns(
 
         return lax.cond(first < last, some, lambda sums: sums, sums)
 
-    sums = _strided(split, view.chunks, splits, chunk_sums, _no_sums(terms, LANES, tile))
+    sums = _strided(
+        split, view.chunks, splits, chunk_sums, _no_sums(terms, LANES, tile)
+    )
     _write(first_out, second_out, sums, split * i32(columns) + mine, first_b, batch)
 
 
@@ -389,8 +454,13 @@ def _inside(view: Window, chunk: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _sum_listed(
-    view: Window, keys: Keys, chunk: jax.Array, table: Any, terms: Terms,
-    first_b: jax.Array, sums: Any,
+    view: Window,
+    keys: Keys,
+    chunk: jax.Array,
+    table: Any,
+    terms: Terms,
+    first_b: jax.Array,
+    sums: Any,
 ) -> Any:
     start = chunk << view.log2_chunk
     length = keys.count.astype(jnp.int32)
@@ -407,8 +477,16 @@ def _sum_listed(
 
 
 def write_columns(
-    seed: Any, origin: Any, law: Any, table: Any, out: Any,
-    *, rows: int, columns: int, blocks: int, device: bool,
+    seed: Any,
+    origin: Any,
+    law: Any,
+    table: Any,
+    out: Any,
+    *,
+    rows: int,
+    columns: int,
+    blocks: int,
+    device: bool,
 ) -> None:
     """Write z of ROWS rows of LANES columns, (rows * columns,), or ABSENT."""
     program = pl.program_id(0)

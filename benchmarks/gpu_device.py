@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything worth doing with a real GPU, in one go and within ten minutes.
+
+Conformance, all quick cases; the same bits 100 times; connections per second; the
+stored matrix, through jax.experimental.sparse and as an event-driven gather; another
+package's kernels and compute-sanitizer, where they are. A short table is printed and
+all of it written as JSON, part by part, so that being cut off loses only the rest.
+
+``--rehearse`` does the same on the CPU, tiny and interpreted: a test of this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import sparse
+
+from synjit import conformance, reference
+from synjit.hookspecs import Problem
+from synjit.registry import registry
+
+BACKEND = "pallas_gpu"
+SECONDS = 570
+SEED = 20140785
+
+# rows, columns, prob, share of active items, transpose
+TABLE = [
+    (100_000, 100_000, 0.01, 0.01, False),
+    (100_000, 100_000, 0.01, 0.10, False),
+    (100_000, 100_000, 0.01, 1.00, False),
+    (100_000, 100_000, 0.01, 0.01, True),
+    (100_000, 100_000, 0.1, 0.01, False),
+    (20_000, 20_000, 0.1, 0.01, False),
+    (20_000, 20_000, 0.5, 0.1, False),
+    (1_000_000, 1_000_000, 0.001, 0.01, False),
+]
+REHEARSAL = [(600, 300, 0.1, 0.1, False), (600, 300, 0.1, 0.1, True)]
+
+
+class Session:
+    """What is measured, where, and until when."""
+
+    def __init__(self, platform: str, out: Path) -> None:
+        self.platform = platform
+        self.out = out
+        self.rehearsal = platform == "cpu"
+        self.device = jax.local_devices(backend=platform)[0]
+        self.backend = registry().backends[BACKEND]
+        self.start = time.monotonic()
+        self.results: dict[str, Any] = {
+            "device": self.device.device_kind,
+            "jax": jax.__version__,
+            "date": time.strftime("%Y-%m-%d"),
+            "draw": reference.DRAW_VERSION,
+            "rehearsal": self.rehearsal,
+        }
+
+    def part(self, name: str, run: Callable[[], Any]) -> None:
+        """Run one part, record it or why it failed, and save."""
+        if time.monotonic() - self.start > SECONDS:
+            self.results[name] = "skipped: out of time"
+        else:
+            try:
+                self.results[name] = run()
+            except Exception as error:  # noqa: BLE001, the other parts are to go on
+                self.results[name] = f"failed: {type(error).__name__}: {error}"[:500]
+        self.out.write_text(json.dumps(self.results, indent=1))
+        print(f"{name}: {json.dumps(self.results[name])}", flush=True)
+
+    def seconds(self, run: Callable[..., Any], *operands: Any) -> float:
+        """Time one call: the best mean of five rounds, calls queued up in each."""
+        jax.block_until_ready(run(*operands))
+        calls = 2 if self.rehearsal else 20
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            results = [run(*operands) for _ in range(calls)]
+            jax.block_until_ready(results)
+            best = min(best, (time.perf_counter() - start) / calls)
+        return best
+
+    def product(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        prob: float,
+        operand: Any,
+        transpose: bool = False,
+    ) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Jit a product of the backend, and put its operands on the device."""
+        law = reference.law(prob)
+        dtype = "float32" if name == "floats" else "int32"
+        problem = Problem(
+            name, shape, transpose, operand.shape[1], dtype, True, law.log2_chunk,
+            self.platform,
+        )  # fmt: skip
+        hook = getattr(self.backend.hook, f"synjit_{name}")
+        operands = {
+            "seed": np.array(reference.seed_words(SEED), np.uint32),
+            "origin": np.zeros(2, np.uint32),
+            "law": law.encode(),
+            "events" if name == "events" else "values": operand,
+        }
+        run = jax.jit(lambda arrays: hook(problem=problem, **arrays))
+        return run, jax.device_put(operands, self.device)
+
+
+def conform(session: Session) -> dict[str, Any]:
+    """Hold the backend to the reference on every quick case."""
+    found = {}
+    for product in conformance.PRODUCTS:
+        cases = conformance.quick_cases(product)
+        cases = cases[5:6] if session.rehearsal else cases
+        report = conformance.run(session.backend, session.platform, cases)
+        first = [f"{f.case}: {f.reason}" for f in report.failures[:3]]
+        found[product] = {"cases": report.checks, "failed": len(report.failures)}
+        found[product] |= {"first": first} if first else {}
+    return found
+
+
+def repeat(session: Session) -> dict[str, Any]:
+    """Run the same 100 times, and count the different results."""
+    size, times = (400, 3) if session.rehearsal else (30_000, 100)
+    rng = np.random.default_rng(1)
+    found = {}
+    for name, prob, transpose in (
+        ("events", 0.1, False), ("events", 0.1, True), ("events", 0.5, False),
+        ("floats", 0.1, False), ("floats", 0.1, True), ("floats", 0.5, False),
+    ):  # fmt: skip
+        operand = rng.random((size, 1)) < 0.05
+        if name == "floats":
+            operand = np.where(operand, rng.normal(size=(size, 1)), 0).astype("float32")
+        run, operands = session.product(name, (size, size), prob, operand, transpose)
+        seen = {
+            b"".join(np.asarray(part).tobytes() for part in run(operands))
+            for _ in range(times)
+        }
+        way = "W.T" if transpose else "W"
+        found[f"{name} {way} {prob}"] = f"{len(seen)} results in {times} runs"
+    return found
+
+
+def throughput(session: Session) -> list[dict[str, Any]]:
+    """Count active connections per second."""
+    rows = []
+    for m, n, prob, activity, transpose in REHEARSAL if session.rehearsal else TABLE:
+        rng = np.random.default_rng(2)
+        events = rng.random((m if transpose else n, 1)) < activity
+        run, operands = session.product("events", (m, n), prob, events, transpose)
+        seconds = session.seconds(run, operands)
+        connections = float(np.asarray(run(operands)[0], np.int64).sum())
+        rows.append(
+            {
+                "m": m, "n": n, "prob": prob, "active": activity, "W.T": transpose,
+                "us": round(seconds * 1e6, 1),
+                "10^9/s": round(connections / seconds / 1e9, 2),
+            }
+        )  # fmt: skip
+        print("  ", json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def stored(session: Session) -> dict[str, Any]:
+    """Time a stored matrix of as many entries: whole (CSR), and only active columns."""
+    m, n, degree = (600, 300, 60) if session.rehearsal else (100_000, 100_000, 1000)
+    key = jax.random.key(3)
+    with jax.default_device(session.device):
+        indices = jax.random.randint(key, (m, degree), 0, n, jnp.int32)
+        data = jnp.ones(m * degree, jnp.float32)
+        pointers = jnp.arange(m + 1, dtype=jnp.int32) * degree
+        csr = sparse.BCSR((data, indices.reshape(-1), pointers), shape=(m, n))
+        vector = (jax.random.uniform(key, (n,)) < 0.01).astype(jnp.float32)
+        whole = session.seconds(jax.jit(lambda a, v: a @ v), csr, vector)
+        coo = csr.to_bcoo()
+        by_coo = session.seconds(jax.jit(lambda a, v: a @ v), coo, vector)
+
+        @functools.partial(jax.jit, static_argnames="most")
+        def gathered(columns: Any, weights: Any, vector: Any, most: int) -> Any:
+            active = jnp.nonzero(vector, size=most, fill_value=n)[0]
+            rows = columns.at[active].get(mode="fill", fill_value=m)
+            terms = (
+                weights.reshape(columns.shape).at[active].get(mode="fill", fill_value=0)
+            )
+            return jnp.zeros(m).at[rows].add(terms, mode="drop")
+
+        rows = jax.random.randint(key, (n, degree), 0, m, jnp.int32)
+        weights = jnp.ones((n, degree), jnp.float32)
+        run = functools.partial(gathered, most=n // 50)
+        by_events = session.seconds(run, rows, weights, vector)
+    names = ("BCSR @ v", "BCOO @ v", "gather active columns, scatter-add")
+    times = (whole, by_coo, by_events)
+    return {name: f"{t * 1e6:.1f} us" for name, t in zip(names, times, strict=True)}
+
+
+def other_package(session: Session) -> Any:
+    """Time brainevent's event-driven product at the same size, if it is there."""
+    try:
+        import brainevent  # type: ignore[import-not-found]
+    except Exception as error:  # noqa: BLE001
+        return f"not there: {error}"
+    m, n, prob = (600, 300, 0.1) if session.rehearsal else (100_000, 100_000, 0.01)
+    with jax.default_device(session.device):
+        vector = jax.random.uniform(jax.random.key(4), (n,)) < 0.01
+        weights = jnp.array([1.0]), jnp.array([0.1])
+        found: dict[str, Any] = {"version": getattr(brainevent, "__version__", "?")}
+        for corder in (True, False):
+
+            def run(vector: Any, corder: bool = corder) -> Any:
+                return brainevent.binary_jitnmv(
+                    *weights, prob, vector, 42, shape=(m, n), corder=corder
+                )
+
+            seconds = session.seconds(jax.jit(run), vector)
+            found[f"corder={corder}"] = f"{seconds * 1e6:.1f} us"
+    return found
+
+
+def sanitize(session: Session) -> str:
+    """Run small products under compute-sanitizer, if it is there."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if session.rehearsal or sanitizer is None:
+        return "not there" if sanitizer is None else "not for a rehearsal"
+    code = (
+        "from synjit import conformance as c; from synjit.registry import registry\n"
+        f"b = registry().backends[{BACKEND!r}]\n"
+        "for p in c.PRODUCTS:\n"
+        " r = c.run(b, 'cuda', c.quick_cases(p)[3:9])\n"
+        " print(p, r.checks, r.failures[:1])\n"
+    )
+    command = [sanitizer, "--tool", "memcheck", sys.executable, "-c", code]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, timeout=150, check=False
+    )
+    return "\n".join((done.stdout + done.stderr).splitlines()[-6:])
+
+
+def main() -> None:
+    """Run all parts in the order of their worth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU")
+    parser.add_argument("--out", type=Path, default=Path("gpu_device.json"))
+    given = parser.parse_args()
+    session = Session("cpu" if given.rehearse else "cuda", given.out)
+    for run in (conform, throughput, repeat, stored, other_package, sanitize):
+        session.part(run.__name__, functools.partial(run, session))
+    seconds = time.monotonic() - session.start
+    print(f"{session.results['device']}: {seconds:.0f} s, written to {given.out}")
+
+
+if __name__ == "__main__":
+    main()
