@@ -2,8 +2,9 @@
 """W @ events and W @ values: eight columns and LANES rows to a register.
 
 The grid goes over passes of vectors, tiles of rows, and blocks of the list of columns,
-as many as are filled. The last tile may have no row, where the first is whole. A tile's sums stay in vector memory,
-with eight partial sums to a row, one for each sublane, until the last column is done.
+as many as are filled. (The last tile has no row where the first is whole.) A tile's
+sums stay in vector memory, with eight partial sums to a row, one for each sublane,
+until the last column is done.
 
 For eight columns, one pass of Threefry along the lanes makes the key words of all
 chunks of a tile; a chunk's words are then spread over the lanes, and its rows taken
@@ -121,7 +122,7 @@ def kernel(
 
 
 def _row_numbers(unroll: int) -> jax.Array:
-    """Rows of some registers, counted from the first: down the registers, then lanes."""
+    """Rows of some registers, counted from the first one's first."""
     shape = (unroll, SUBLANES, LANES)
     register = lax.broadcasted_iota(jnp.uint32, shape, 0)
     return register * draw.u32(LANES) + lax.broadcasted_iota(jnp.uint32, shape, 2)
