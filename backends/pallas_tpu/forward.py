@@ -55,7 +55,7 @@ def kernel(
     limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
     columns_ref : uint32 (1, SUBLANES, LANES)
         Column numbers, running down the sublanes first.
-    given_ref : int32 (1, 1, 1, SUBLANES, LANES) or float32 (1, 1, batch, ...)
+    given_ref : int32 (1, 1, 1, SUBLANES, LANES) or float32 (1, batch, 1, ...)
         Of events, a word for each column, with a bit for each vector; or values.
     n_ref, z_ref : int32 or float32 (1, 1, batch, tile // LANES, LANES)
     n_sums_ref, z_sums_ref : (batch, tile // LANES, SUBLANES, LANES)
@@ -132,7 +132,7 @@ def _spread_given(given_ref: Any, spread_ref: Any, group: jax.Array) -> None:
     """Spread what a group of columns is given over the lanes, vector by vector."""
     if given_ref.dtype == jnp.float32:
         for b in range(spread_ref.shape[0]):
-            spread_ref[b] = draw.spread(given_ref[0, 0, b], group)
+            spread_ref[b] = draw.spread(given_ref[0, b, 0], group)
         return
     words = draw.spread(given_ref[0, 0, 0], group)
     for b in range(spread_ref.shape[0]):
