@@ -108,17 +108,18 @@ def test_no_two_blocks_write_one_place(monkeypatch):
     from jax._src.pallas.mosaic.interpret import interpret_pallas_call
 
     call = calls.pl.pallas_call
-    racing = pltpu.InterpretParams(detect_races=True)
+    racing = pltpu.InterpretParams(detect_races=True, num_cores_or_threads=2)
 
     def detecting(body, **arguments):
         return call(body, **{**arguments, "interpret": racing})
 
     monkeypatch.setattr(calls.pl, "pallas_call", detecting)
-    case = Case("events", 0.1, (10, 10), transpose=True, pattern="one")
+    case = Case("events", 0.1, (10, 10), pattern="all")  # two tiles, on two cores
     asked = suite.problem_of(case, "cpu", reference.law(case.prob))
     got = jax.jit(lambda *args: calls.events(asked, *args))(*operands(case))
-    differences(case, got)
+    jax.block_until_ready(got)
     assert not interpret_pallas_call.races.races_found
+    differences(case, got)
 
 
 # --- lowering ---------------------------------------------------------------------
