@@ -11,12 +11,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BUNDLE = re.compile(r"^\s*(?:0x[0-9a-f]+|0)\s+(?:[A-Z]{2})?\s*:")
 BRANCH = re.compile(r"sbr\.rel .*?target = \$region(\d+)")
 START = re.compile(r"(?<!empty )Start region (\d+)")
 LANDING = re.compile(r"Start/End empty region (\d+)")
+GATHER = "= vperm.xlu"
 DELAY = 4  # bundles after a branch that are issued all the same
 ALLOCATION = re.compile(r"#allocation\d+ \[.*?space=(\w+), size = 0x([0-9a-f]+)")
 SPILLS = ("VLOAD:FILL", "VSTORE:SPILL")
@@ -107,7 +111,7 @@ def _inner_loop(lines: list[str]) -> list[int]:
         ]
         return [i for i in loop if not any(i in other for other in inside)]
 
-    return max(map(own, loops), key=lambda b: sum("vperm.xlu" in lines[i] for i in b))
+    return max(map(own, loops), key=lambda b: sum(lines[i].count(GATHER) for i in b))
 
 
 def _places(lines: list[str], mark: re.Pattern[str]) -> dict[str, int]:

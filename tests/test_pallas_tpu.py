@@ -24,9 +24,10 @@ CASES = (
     Case("events", 0.5, (257, 129)),
     Case("events", 0.1, (1500, 60), seed=2**40 + 5, origin=(700, 3), batch=2),
     Case("events", 1e-4, (700, 300), pattern="none"),
+    Case("events", 0.01, (8193, 20), origin=(5000, 0), pattern="all"),
     Case("events", 0.77, (300, 65), transpose=True, pattern="one"),
     Case("events", 0.1, (1500, 60), origin=(700, 3), transpose=True, batch=33),
-    Case("floats", 0.1, (1024, 33)),
+    Case("floats", 0.1, (1024, 33), batch=3),
     Case("floats", 0.01, (50, 60), origin=(8170, 9), transpose=True, batch=2),
     Case("dense", 0.1, (1500, 60), origin=(700, 3)),
     Case("dense", 1.0, (260, 19)),
@@ -107,17 +108,18 @@ def test_no_two_blocks_write_one_place(monkeypatch):
     from jax._src.pallas.mosaic.interpret import interpret_pallas_call
 
     call = calls.pl.pallas_call
-    racing = pltpu.InterpretParams(detect_races=True)
+    racing = pltpu.InterpretParams(detect_races=True, num_cores_or_threads=2)
 
     def detecting(body, **arguments):
         return call(body, **{**arguments, "interpret": racing})
 
     monkeypatch.setattr(calls.pl, "pallas_call", detecting)
-    case = Case("events", 0.1, (10, 10), transpose=True, pattern="one")
+    case = Case("events", 0.1, (10, 10), pattern="all")  # two tiles, on two cores
     asked = suite.problem_of(case, "cpu", reference.law(case.prob))
     got = jax.jit(lambda *args: calls.events(asked, *args))(*operands(case))
-    differences(case, got)
+    jax.block_until_ready(got)
     assert not interpret_pallas_call.races.races_found
+    differences(case, got)
 
 
 # --- lowering ---------------------------------------------------------------------
@@ -205,7 +207,7 @@ def test_a_step_sharded_by_rows():
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
     }
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, __file__],
         env=environment,
         capture_output=True,
@@ -268,7 +270,7 @@ def test_the_plugin_alone_imports_no_kernels():
         "assert 'synjit.backends.pallas_tpu.calls' not in sys.modules; "
         "assert 'jax.experimental.pallas' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
 
 
 if __name__ == "__main__":

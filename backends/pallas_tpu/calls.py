@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
@@ -23,6 +22,8 @@ from .draw import LIMIT_ROWS, TABLE_ROWS
 from .sizes import DENSE_COLUMNS, LANES, LIST_BLOCK, SUBLANES, Sizes, sizes, unroll
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from synjit.hookspecs import Problem
 
 P = ParamSpec("P")
@@ -48,7 +49,7 @@ def events(
     law: jax.Array,
     events: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """N and Z."""
+    """Give N and Z."""
     cut = sizes(problem)
     listed = _list_active(_pad_batch(events, cut), cut)
     return _sums(problem, cut, seed, origin, law, *listed)
@@ -62,7 +63,7 @@ def floats(
     law: jax.Array,
     values: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """A and B."""
+    """Give A and B."""
     cut = sizes(problem)
     listed = _list_all(_pad_batch(values, cut), cut)
     return _sums(problem, cut, seed, origin, law, *listed)
@@ -92,7 +93,9 @@ def dense(
         out_shape=jax.ShapeDtypeStruct(
             (cut.tiles * cut.tile, cut.blocks * DENSE_COLUMNS), jnp.int32
         ),
-        out_specs=pl.BlockSpec((cut.tile, DENSE_COLUMNS), lambda c, t, *_: (t, c)),
+        out_specs=pl.BlockSpec(
+            (cut.tile, DENSE_COLUMNS), lambda column, tile, *_: (tile, column)
+        ),
         scratch=[
             pltpu.VMEM((columns.KEY_ROWS, SUBLANES, LANES), jnp.uint32),
             pltpu.SMEM((1,), jnp.int32),
@@ -159,8 +162,8 @@ def _sums(
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     """Run the kernel of a direction, and cut its results to shape."""
-    call = _transposed if problem.transpose else _forward
-    return call(problem, cut, seed, origin, law, items, given, count)
+    run = _transposed if problem.transpose else _forward
+    return run(problem, cut, seed, origin, law, items, given, count)
 
 
 def _forward(
@@ -185,7 +188,7 @@ def _forward(
     columns = _in_lists(items + origin[1])
     given = _in_lists(given)
     rows = jax.ShapeDtypeStruct((cut.passes, cut.tiles, *block[2:]), dtype)
-    outs = pl.BlockSpec(block, lambda p, t, c, *_: (p, t, 0, 0, 0))
+    outs = pl.BlockSpec(block, lambda run, tile, *_: (run, tile, 0, 0, 0))
     body = functools.partial(
         forward.kernel,
         sizes=cut,
@@ -200,10 +203,12 @@ def _forward(
         grid=(cut.passes, cut.tiles, blocks),
         operands=[columns, given],
         specs=[
-            pl.BlockSpec((1, SUBLANES, LANES), lambda p, t, c, *_: (c, 0, 0)),
+            pl.BlockSpec(
+                (1, SUBLANES, LANES), lambda _run, _tile, listed, *_: (listed, 0, 0)
+            ),
             pl.BlockSpec(
                 (1, given.shape[1], 1, SUBLANES, LANES),
-                lambda p, t, c, *_: (p, 0, c, 0, 0),
+                lambda run, _tile, listed, *_: (run, 0, listed, 0, 0),
             ),
         ],
         out_shape=(rows, rows),
@@ -233,7 +238,7 @@ def _transposed(
     blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
     block = (1, 1, cut.batch, cut.sublanes, LANES)
     out = jax.ShapeDtypeStruct((cut.passes, cut.blocks, *block[2:]), given.dtype)
-    outs = pl.BlockSpec(block, lambda p, c, r, *_: (p, c, 0, 0, 0))
+    outs = pl.BlockSpec(block, lambda run, column, *_: (run, column, 0, 0, 0))
     sums = _pallas_call(
         problem,
         functools.partial(transposed.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
@@ -244,12 +249,12 @@ def _transposed(
         specs=[
             pl.BlockSpec(
                 (1, 1, LIST_BLOCK),
-                lambda p, c, r, *_: (r, 0, 0),
+                lambda _run, _column, listed, *_: (listed, 0, 0),
                 memory_space=pltpu.SMEM,
             ),
             pl.BlockSpec(
                 (1, given.shape[1], LIST_BLOCK),
-                lambda p, c, r, *_: (p, 0, r),
+                lambda run, _column, listed, *_: (run, 0, listed),
                 memory_space=pltpu.SMEM,
             ),
         ],
@@ -260,21 +265,15 @@ def _transposed(
             pltpu.SMEM((1,), jnp.int32),
         ],
     )
-    n = problem.shape[1]
-    return tuple(
-        jnp.moveaxis(x, 1, 2)
-        .reshape(-1, cut.blocks * cut.sublanes * LANES)[: problem.batch, :n]
-        .T
-        for x in sums
-    )
+    return tuple(_put_together(x, zero, problem) for x in sums)
 
 
 def _put_together(blocks: jax.Array, offset: jax.Array, problem: Problem) -> jax.Array:
-    """(passes, tiles, batch, tile // LANES, LANES) to (m, batch)."""
+    """Bring (passes, blocks, batch, sublanes, LANES) to (length, batch)."""
     passes, _, batch = blocks.shape[:3]
-    rows = jnp.moveaxis(blocks, 1, 2).reshape(passes * batch, -1)
-    rows = rows[: problem.batch]
-    return lax.dynamic_slice_in_dim(rows, offset, problem.shape[0], axis=1).T
+    sums = jnp.moveaxis(blocks, 1, 2).reshape(passes * batch, -1)
+    length = problem.shape[1] if problem.transpose else problem.shape[0]
+    return lax.dynamic_slice_in_dim(sums[: problem.batch], offset, length, axis=1).T
 
 
 def _in_lists(items: jax.Array) -> jax.Array:

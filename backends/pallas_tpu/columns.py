@@ -7,7 +7,7 @@ serve for all rows of the chunk that are asked for one after the other.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ from jax import lax
 from synjit.reference.draw import COUNTER_STRIDE, ROUNDS
 
 from . import draw
-from .parameters import Parameters
 from .sizes import LANES
+
+if TYPE_CHECKING:
+    from .parameters import Parameters
 
 COUNT = 0
 INVERSES = 1

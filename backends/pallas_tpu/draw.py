@@ -67,7 +67,7 @@ def weight_words(
 
 
 def count(word: jax.Array, base: jax.Array, limits: jax.Array) -> jax.Array:
-    """Number of connections that a count word stands for, by bisection.
+    """Give the number of connections that a count word stands for, by bisection.
 
     Parameters
     ----------

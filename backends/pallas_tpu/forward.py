@@ -2,8 +2,9 @@
 """W @ events and W @ values: eight columns and LANES rows to a register.
 
 The grid goes over passes of vectors, tiles of rows, and blocks of the list of columns,
-as many as are filled. The last tile may have no row, where the first is whole. A tile's sums stay in vector memory,
-with eight partial sums to a row, one for each sublane, until the last column is done.
+as many as are filled. (The last tile has no row where the first is whole.) A tile's
+sums stay in vector memory, with eight partial sums to a row, one for each sublane,
+until the last column is done.
 
 For eight columns, one pass of Threefry along the lanes makes the key words of all
 chunks of a tile; a chunk's words are then spread over the lanes, and its rows taken
@@ -54,7 +55,7 @@ def kernel(
     limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
     columns_ref : uint32 (1, SUBLANES, LANES)
         Column numbers, running down the sublanes first.
-    given_ref : int32 (1, 1, 1, SUBLANES, LANES) or float32 (1, 1, batch, ...)
+    given_ref : int32 (1, 1, 1, SUBLANES, LANES) or float32 (1, batch, 1, ...)
         Of events, a word for each column, with a bit for each vector; or values.
     n_ref, z_ref : int32 or float32 (1, 1, batch, tile // LANES, LANES)
     n_sums_ref, z_sums_ref : (batch, tile // LANES, SUBLANES, LANES)
@@ -121,7 +122,7 @@ def kernel(
 
 
 def _row_numbers(unroll: int) -> jax.Array:
-    """Rows of some registers, counted from the first: down the registers, then lanes."""
+    """Rows of some registers, counted from the first one's first."""
     shape = (unroll, SUBLANES, LANES)
     register = lax.broadcasted_iota(jnp.uint32, shape, 0)
     return register * draw.u32(LANES) + lax.broadcasted_iota(jnp.uint32, shape, 2)
@@ -131,7 +132,7 @@ def _spread_given(given_ref: Any, spread_ref: Any, group: jax.Array) -> None:
     """Spread what a group of columns is given over the lanes, vector by vector."""
     if given_ref.dtype == jnp.float32:
         for b in range(spread_ref.shape[0]):
-            spread_ref[b] = draw.spread(given_ref[0, 0, b], group)
+            spread_ref[b] = draw.spread(given_ref[0, b, 0], group)
         return
     words = draw.spread(given_ref[0, 0, 0], group)
     for b in range(spread_ref.shape[0]):

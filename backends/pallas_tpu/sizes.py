@@ -19,15 +19,15 @@ SUBLANES = 8
 REGISTER = SUBLANES * LANES  # words of a vector register
 
 # One pass of Threefry over eight columns' lanes makes the key words of this many
-# neighbouring chunks, which at the shortest chunk are this many rows.
+# neighbouring chunks: a tile has no more.
 CHUNKS_AT_ONCE = LANES // draw.COUNTER_STRIDE
 MIN_CHUNK = 2**draw.MIN_LOG2_CHUNK
-MAX_TILE = CHUNKS_AT_ONCE * MIN_CHUNK
+MAX_TILE = 8192
+MAX_TILE_SUMS = 2**16  # rows of a tile times vectors: 4 MB of partial sums
 
 MAX_BATCH = 32  # of one pass over the matrix: events of a row or column are one word
 MAX_UNROLL = 8  # registers worked on together: enough to hide how long a gather takes
 
-DENSE_ROWS = MIN_CHUNK
 DENSE_COLUMNS = REGISTER
 LIST_BLOCK = REGISTER  # items of a list that are on the chip together
 
@@ -66,11 +66,12 @@ def sizes(problem: Problem) -> Sizes:
     """Cut a problem into blocks."""
     m, n = problem.shape
     batch = max(1, min(problem.batch, MAX_BATCH))
+    chunk = 2 ** (problem.log2_chunk or draw.MIN_LOG2_CHUNK)
     tile = MIN_CHUNK
-    while tile < min(m, MAX_TILE):
-        tile *= 2
-    if problem.product == "dense":
-        tile = DENSE_ROWS
+    if problem.product != "dense":
+        most = min(m, MAX_TILE, MAX_TILE_SUMS // batch, CHUNKS_AT_ONCE * chunk)
+        while tile < most:
+            tile *= 2
     sublanes = SUBLANES
     if problem.transpose:
         sublanes = _sublanes(n)
@@ -115,7 +116,7 @@ def workspace_bytes(problem: Problem) -> int:
 
 
 def unroll(problem: Problem) -> int:
-    """Registers of rows that W @ x takes together: all of one chunk and one tile."""
+    """Give the registers of rows that W @ x takes together, of one chunk and tile."""
     tile = sizes(problem).tile
     if problem.log2_chunk is None:
         tile = MIN_CHUNK
