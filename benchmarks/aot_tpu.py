@@ -80,7 +80,7 @@ def compile_all(chip: str) -> None:
             JAX_PLATFORMS="cpu",
             LIBTPU_INIT_ARGS=f"--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true",
         )
-        from jax.experimental import topologies  # noqa: PLC0415, it reads the above
+        from jax.experimental import topologies
 
         topology = topologies.get_topology_desc(
             platform="tpu", topology_name=CHIPS[chip][0]
@@ -104,12 +104,12 @@ def compile_all(chip: str) -> None:
 
 def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
     """Compile one variant and read the dump of its kernel."""
-    import jax  # noqa: PLC0415
-    import tpu_bundles  # noqa: PLC0415
-    from jax.sharding import SingleDeviceSharding  # noqa: PLC0415
+    import jax
+    import tpu_bundles
+    from jax.sharding import SingleDeviceSharding
 
-    from synjit import Problem, reference  # noqa: PLC0415
-    from synjit.backends.pallas_tpu import calls, sizes  # noqa: PLC0415
+    from synjit import Problem, reference
+    from synjit.backends.pallas_tpu import calls, sizes
 
     k = reference.law(variant.prob).log2_chunk
     dense = variant.product == "dense"
@@ -155,12 +155,12 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
 
 def compile_step(devices: list[Any]) -> dict[str, Any]:
     """Compile a step of neurons, their rows of the matrix cut over all devices."""
-    import jax  # noqa: PLC0415
-    import jax.numpy as jnp  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
 
-    from synjit import reference  # noqa: PLC0415
-    from synjit.primitives import Matrix, Static, events  # noqa: PLC0415
+    from synjit import reference
+    from synjit.primitives import Matrix, Static, events
 
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
     cut = jax.sharding.NamedSharding(mesh, jax.P("rows"))
@@ -215,7 +215,7 @@ def row(chip: str, variant: object, answer: dict[str, Any]) -> str:
 def ask(chip: str) -> tuple[list[dict[str, Any]], str]:
     """Run a chip's process; returns its answers, and what it said if it broke."""
     command = [sys.executable, __file__, "--compile", chip]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     return [json.loads(line) for line in lines], done.stderr[-2000:]
 

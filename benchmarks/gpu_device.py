@@ -243,7 +243,7 @@ def sanitize(session: Session) -> str:
         " print(p, r.checks, r.failures[:1])\n"
     )
     command = [sanitizer, "--tool", "memcheck", sys.executable, "-c", code]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, capture_output=True, text=True, timeout=150, check=False
     )
     return "\n".join((done.stdout + done.stderr).splitlines()[-6:])

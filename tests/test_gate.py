@@ -204,7 +204,7 @@ print(verdict.source, verdict.grade, verdict.reason)
 
 def start(cache, **other):
     environment = {**os.environ, "SYNJIT_CACHE_DIR": str(cache), **other}
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         env=environment,
         stdout=subprocess.PIPE,

@@ -240,5 +240,5 @@ def test_the_plugin_imports_no_pallas():
     code = "import sys, synjit.backends.pallas_gpu.plugin; "
     code += "print('jax.experimental.pallas' in sys.modules)"
     run = [sys.executable, "-c", code]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

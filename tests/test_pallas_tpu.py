@@ -207,7 +207,7 @@ def test_a_step_sharded_by_rows():
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
     }
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, __file__],
         env=environment,
         capture_output=True,
@@ -270,7 +270,7 @@ def test_the_plugin_alone_imports_no_kernels():
         "assert 'synjit.backends.pallas_tpu.calls' not in sys.modules; "
         "assert 'jax.experimental.pallas' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 if __name__ == "__main__":

@@ -38,11 +38,10 @@ def results(prob, shape, batch=1):
     for transpose in (False, True):
         operand = rng.standard_normal((m if transpose else n, batch)).astype(np.float32)
         for product in (synjit.binary_jitnmm, synjit.jitnmm):
-            out.append(
-                product(
-                    0.5, 0.1, prob, operand, SEED, shape=shape, transpose=transpose
-                )
+            result = product(
+                0.5, 0.1, prob, operand, SEED, shape=shape, transpose=transpose
             )
+            out += [result]
     if m * n < 10**7:
         out.append(synjit.jitn(0.5, 0.1, prob, SEED, shape=shape))
     return [np.asarray(array) for array in out]
@@ -78,9 +77,7 @@ def test_several_devices_at_once():
         return synjit.binary_jitnmm(1.0, 0.1, prob, events, SEED, shape=shape)
 
     sharded = jax.jit(
-        jax.shard_map(
-            product, mesh=mesh, in_specs=P(None, "x"), out_specs=P(None, "x")
-        )
+        jax.shard_map(product, mesh=mesh, in_specs=P(None, "x"), out_specs=P(None, "x"))
     )
     expected = product(jnp.asarray(events))
     for _ in range(20):
@@ -163,8 +160,6 @@ class Pool:
             self.api[number] = ctypes.cast(service, ctypes.c_void_p).value
         self.words[ffi_frame.FRAME_API] = ctypes.addressof(self.api)
         self.frame = ctypes.addressof(self.words)
-
-
 
 
 @numba.njit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The products as JAX sees them: FFI calls, their scratch memory and the size of tiles."""
+"""The products as JAX sees them: FFI calls, scratch memory, the size of tiles."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def _call(
 
 def _like_rows(problem: Problem, dtype: Any) -> jax.ShapeDtypeStruct:
     m, n = problem.shape
-    return jax.ShapeDtypeStruct(
-        (n if problem.transpose else m, problem.batch), dtype
-    )
+    return jax.ShapeDtypeStruct((n if problem.transpose else m, problem.batch), dtype)
 
 
 def events(

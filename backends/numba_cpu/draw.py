@@ -229,9 +229,11 @@ def _words(keys, row, lane):
 def _short_words(keys, row, lane, up):
     """The same for 16-bit lanes, shifted up."""
     w = _words(keys, row, lane)
-    return (
-        (u16(w[0] << up), u16(w[1] << up), u16(w[2] << up), u16(w[3] << up))
-        + (u16(w[4] << up), u16(w[5] << up), u16(w[6] << up), u16(w[7] << up))
+    return (u16(w[0] << up), u16(w[1] << up), u16(w[2] << up), u16(w[3] << up)) + (
+        u16(w[4] << up),
+        u16(w[5] << up),
+        u16(w[6] << up),
+        u16(w[7] << up),
     )
 
 

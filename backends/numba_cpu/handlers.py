@@ -156,9 +156,7 @@ def events(frame):
         sums[:] = 0
         return 0
     plan[p.ACTIVE] = n_active
-    parts = p.plan_tiles(
-        frame, matrix, m, 8 * batch, attribute(frame, 0), True, plan
-    )
+    parts = p.plan_tiles(frame, matrix, m, 8 * batch, attribute(frame, 0), True, plan)
     slots = _run_events(frame, parts, plan[p.THREADS])
     if plan[p.SPLITS] > 1:
         both = _accumulators(frame, 2, plan, 0, np.int64, 8)
@@ -236,9 +234,7 @@ def events_transposed(frame):
     for i in range(n_active):
         active[i] = u32(active[i] + origin[0])
     first_chunk, n_chunks = chunk_range(top, top + m, law[0])
-    event_kernels.bound_chunks(
-        active[:n_active], first_chunk, n_chunks, law[0], bounds
-    )
+    event_kernels.bound_chunks(active[:n_active], first_chunk, n_chunks, law[0], bounds)
     if batch > 1:
         any_flags[:m] = 0
         for i in range(n_active):
