@@ -277,7 +277,7 @@ def _put_together(blocks: jax.Array, offset: jax.Array, problem: Problem) -> jax
 
 
 def _in_lists(items: jax.Array) -> jax.Array:
-    """Cut (..., length) into (..., blocks, SUBLANES, LANES), down the sublanes first."""
+    """Cut (..., length) into (..., blocks, SUBLANES, LANES), sublanes first."""
     blocks = items.reshape(*items.shape[:-1], -1, LANES, SUBLANES)
     return jnp.swapaxes(blocks, -1, -2)
 
