@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-from synjit import Problem, dispatch, reference
+from synjit import Problem, dispatch, gate, reference
 from synjit.backends.pallas_tpu import calls, plugin, sizes
 from synjit.conformance import suite
 from synjit.conformance.cases import Case
+from synjit.conformance.expected import expected
+from synjit.conformance.runner import problem_of
 from synjit.primitives import Matrix, Static, events
 from synjit.registry import registry
 
@@ -52,6 +54,13 @@ def problem(product="events", **changes):
     return dataclasses.replace(whole, **changes)
 
 
+@pytest.fixture(autouse=True)
+def usual_settings():
+    """Trace kernels as the dispatcher does: strictness is for users' code."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 def operands(case):
     law = reference.law(case.prob)
     words = [
@@ -63,7 +72,7 @@ def operands(case):
 
 
 def differences(case, got):
-    want, bounds = suite.expected(case)
+    _, _, want, bounds = expected(case)
     assert len(got) == len(want)
     for result, right, bound in zip(got, want, bounds, strict=True):
         assert result.shape == right.shape
@@ -85,7 +94,7 @@ def test_conforms_interpreted(case):
 
 @pytest.mark.parametrize("case", TRACED, ids=repr)
 def test_a_traced_prob_gives_the_same_bits(case):
-    known = suite.problem_of(case, "cpu", reference.law(case.prob))
+    known = problem_of(case, "cpu")
     unknown = dataclasses.replace(known, log2_chunk=None)
     product = getattr(calls, case.product)
     got = jax.jit(lambda *args: product(unknown, *args))(*operands(case))
@@ -96,7 +105,7 @@ def test_rows_and_columns_up_to_the_last():
     shape, origin = (200, 3), (2**32 - 300, 2**32 - 5)
     case = Case("dense", 0.1, shape, origin=origin)
     law = reference.law(case.prob)
-    asked = suite.problem_of(case, "cpu", law)
+    asked = problem_of(case, "cpu")
     got = jax.jit(lambda *args: calls.dense(asked, *args))(*operands(case))
     rows = np.arange(origin[0], origin[0] + shape[0])[:, None]
     columns = np.arange(origin[1], origin[1] + shape[1])
@@ -115,7 +124,7 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 
     monkeypatch.setattr(calls.pl, "pallas_call", detecting)
     case = Case("events", 0.1, (10, 10), pattern="all")  # two tiles, on two cores
-    asked = suite.problem_of(case, "cpu", reference.law(case.prob))
+    asked = problem_of(case, "cpu")
     got = jax.jit(lambda *args: calls.events(asked, *args))(*operands(case))
     jax.block_until_ready(got)
     assert not interpret_pallas_call.races.races_found
@@ -254,7 +263,7 @@ def test_many_vectors_keep_to_one_pass_of_vector_memory():
 
 
 def test_interpreted_kernels_are_run_only_by_name(monkeypatch):
-    monkeypatch.setattr(dispatch, "verdict", lambda *_: "")
+    monkeypatch.setattr(gate, "verdict", lambda *_: gate.Verdict("unproved"))
     asked = problem(platform="cpu")
     assert dispatch.choose(asked, None).backend.name != "pallas_tpu"
     assert dispatch.choose(asked, "pallas_tpu").backend.name == "pallas_tpu"
