@@ -26,12 +26,14 @@ class Stored(NamedTuple):
 def random_matrix(m: int, n: int, prob: float, seed: int = 0) -> Stored:
     """Draw a matrix of this size, rows ascending within a column."""
     rng = np.random.default_rng(seed)
-    counts = rng.binomial(m, prob, n)
-    columns = [rng.choice(m, count, replace=False, shuffle=False) for count in counts]
-    rows = np.concatenate([np.sort(column) for column in columns])
-    weights = rng.standard_normal(rows.size, np.float32)
-    first = np.concatenate([[0], np.cumsum(counts)])
-    return Stored(first, rows.astype(np.uint32), weights, m)
+    # The gaps between connections, column after column, are geometric.
+    size = m * n
+    gaps = rng.geometric(prob, int(size * prob + 10 * np.sqrt(size) + 10))
+    places = np.cumsum(gaps) - 1
+    places = places[places < size]
+    first = np.searchsorted(places, np.arange(n + 1) * m)
+    weights = rng.standard_normal(places.size, np.float32)
+    return Stored(first, (places % m).astype(np.uint32), weights, m)
 
 
 def product(matrix: Stored, events: NDArray[np.bool_], out: NDArray) -> None:

@@ -24,8 +24,8 @@ SEED = 12
 # Rows alone are cut; rows and events; one tile, events alone; a chunk for all rows.
 PROBLEMS = [
     (0.1, (60_000, 40)),
-    (0.77, (3_000, 200)),
-    (0.01, (5_000, 3_000)),
+    (0.77, (3_000, 2_000)),
+    (0.01, (5_000, 60_000)),
     (1e-4, (30_000, 40_000)),
 ]
 

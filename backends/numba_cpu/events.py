@@ -9,9 +9,18 @@ one from N, which ``unpack`` gives back.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from .draw import COUNT, LANES, list_places, make_keys, probe_places, weigh
+from .draw import (
+    COUNT,
+    LANES,
+    LIST_SIZE,
+    list_places,
+    make_keys,
+    probe_places,
+    weigh,
+)
+from .intrinsics import stack_words
 from .windows import (
     PROBE_COST,
     chunk_range,
@@ -23,6 +32,10 @@ from .windows import (
 u32 = np.uint32
 
 ONE = 1 << 32
+# Connections are held back until there are more than this, and added in one loop:
+# how each loop ends is a branch that the processor guesses wrong.
+HOLD = 512
+HELD = HOLD + LIST_SIZE
 
 
 @njit
@@ -47,7 +60,10 @@ def accumulate(
         Accumulators (rows, batch).
     """
     seed, origin, law, n_limits = matrix
-    columns, chunks, keys, rows, z = scratch()
+    columns, chunks, keys, _, _ = scratch()
+    held_rows = carray(stack_words(HELD), (HELD,))
+    held_z = carray(stack_words(HELD), (HELD,)).view(np.int32)
+    held = 0
     k = law[0]
     offset = u32(base)
     pairs = active.size * n_chunks
@@ -63,14 +79,24 @@ def accumulate(
                 item += 1
         make_keys(seed, law, n_limits, columns, chunks, keys)
         for lane in range(lanes):
-            found = window_connections(keys, lane, chunks[lane], k, top, bottom, rows)
-            weigh(keys, lane, rows, found, z)
+            into, z = held_rows[held:], held_z[held:]
+            found = window_connections(keys, lane, chunks[lane], k, top, bottom, into)
+            weigh(keys, lane, into, found, z)
             if batch == 1:
-                for t in range(found):
-                    sums[u32(rows[t] - offset)] += ONE + np.int64(z[t])
+                held += found
+                if held > HOLD:
+                    _add(held_rows, held_z, held, offset, sums)
+                    held = 0
             else:
                 at = np.int64(u32(columns[lane] - origin[1])) * batch
-                _add_batch(rows, z, found, offset, flags[at : at + batch], sums)
+                _add_batch(into, z, found, offset, flags[at : at + batch], sums)
+    _add(held_rows, held_z, held, offset, sums)
+
+
+@njit
+def _add(rows, z, held, offset, sums):
+    for t in range(held):
+        sums[u32(rows[t] - offset)] += ONE + np.int64(z[t])
 
 
 @njit
