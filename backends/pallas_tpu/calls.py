@@ -90,9 +90,7 @@ def dense(
         grid=(cut.blocks, cut.tiles),
         operands=[],
         specs=[],
-        out_shape=jax.ShapeDtypeStruct(
-            (cut.tiles * cut.tile, cut.blocks * DENSE_COLUMNS), jnp.int32
-        ),
+        out_shape=_shape((cut.tiles * cut.tile, cut.blocks * DENSE_COLUMNS), jnp.int32),
         out_specs=pl.BlockSpec(
             (cut.tile, DENSE_COLUMNS), lambda column, tile, *_: (tile, column)
         ),
@@ -187,7 +185,7 @@ def _forward(
     sums = (cut.batch, cut.tile // LANES, SUBLANES, LANES)
     columns = _in_lists(items + origin[1])
     given = _in_lists(given)
-    rows = jax.ShapeDtypeStruct((cut.passes, cut.tiles, *block[2:]), dtype)
+    rows = _shape((cut.passes, cut.tiles, *block[2:]), dtype)
     outs = pl.BlockSpec(block, lambda run, tile, *_: (run, tile, 0, 0, 0))
     body = functools.partial(
         forward.kernel,
@@ -219,7 +217,7 @@ def _forward(
             pltpu.VMEM((cut.batch, SUBLANES, LANES), dtype),
         ],
     )
-    return tuple(_put_together(x, offset, problem) for x in (n, z))
+    return _put_together(n, offset, problem), _put_together(z, offset, problem)
 
 
 def _transposed(
@@ -237,9 +235,9 @@ def _transposed(
     rows = lax.bitcast_convert_type(items + origin[0], jnp.int32)
     blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
     block = (1, 1, cut.batch, cut.sublanes, LANES)
-    out = jax.ShapeDtypeStruct((cut.passes, cut.blocks, *block[2:]), given.dtype)
+    out = _shape((cut.passes, cut.blocks, *block[2:]), given.dtype)
     outs = pl.BlockSpec(block, lambda run, column, *_: (run, column, 0, 0, 0))
-    sums = _pallas_call(
+    n, z = _pallas_call(
         problem,
         functools.partial(transposed.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
         scalars,
@@ -265,7 +263,7 @@ def _transposed(
             pltpu.SMEM((1,), jnp.int32),
         ],
     )
-    return tuple(_put_together(x, zero, problem) for x in sums)
+    return _put_together(n, zero, problem), _put_together(z, zero, problem)
 
 
 def _put_together(blocks: jax.Array, offset: jax.Array, problem: Problem) -> jax.Array:
@@ -321,7 +319,7 @@ def _pallas_call(
         ),
         out_shape=jax.tree.map(functools.partial(_like, scalars), out_shape),
         compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel",) * (len(grid) - 1) + ("arbitrary",)
+            dimension_semantics=[pltpu.PARALLEL] * (len(grid) - 1) + [pltpu.ARBITRARY]
         ),
         interpret=problem.platform != "tpu",
         name=f"synjit_{problem.product}",
@@ -332,6 +330,9 @@ def _log2(power: int) -> int:
     return power.bit_length() - 1
 
 
+_shape: Any = jax.ShapeDtypeStruct  # which has no types
+
+
 # --- inside shard_map -------------------------------------------------------------
 
 
@@ -339,8 +340,10 @@ def _axes(array: jax.Array) -> frozenset[str]:
     """Mesh axes over which an array varies."""
     aval = jax.typeof(array)
     if hasattr(aval, "manual_axis_type"):
-        return aval.manual_axis_type.varying
-    return aval.vma  # its name before jax 0.10.2
+        axes: frozenset[str] = aval.manual_axis_type.varying
+    else:
+        axes = aval.vma  # its name before jax 0.10.2
+    return axes
 
 
 def _varying_as(like: jax.Array, array: jax.Array) -> jax.Array:
@@ -348,11 +351,12 @@ def _varying_as(like: jax.Array, array: jax.Array) -> jax.Array:
     missing = _axes(like) - _axes(array)
     if not missing:
         return array
-    return lax.pcast(array, tuple(sorted(missing)), to="varying")
+    varying: jax.Array = lax.pcast(array, tuple(sorted(missing)), to="varying")
+    return varying
 
 
-def _like(like: jax.Array, out: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+def _like(like: jax.Array, out: Any) -> Any:
     """Describe a result that varies over the mesh axes that an array varies over."""
     aval = jax.typeof(like)
     name = "manual_axis_type" if hasattr(aval, "manual_axis_type") else "vma"
-    return jax.ShapeDtypeStruct(out.shape, out.dtype, **{name: getattr(aval, name)})
+    return _shape(out.shape, out.dtype, **{name: getattr(aval, name)})

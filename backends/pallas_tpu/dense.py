@@ -52,11 +52,11 @@ def kernel(
     table = table_ref[...]
 
     @pl.when(tile == 0)
-    def _() -> None:
+    def begin() -> None:
         columns.make_weight_words(p, column, keys_ref)
 
     @pl.when((tile == 0) | (chunk != chunk_ref[0]))
-    def _() -> None:
+    def make_keys() -> None:
         columns.make_chunk_words(p, column, chunk, limits_ref[...], keys_ref)
         chunk_ref[0] = chunk
 

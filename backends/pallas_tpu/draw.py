@@ -31,7 +31,7 @@ u32 = np.uint32
 class Keys(NamedTuple):
     """What is known of one chunk of each column before any row is asked for."""
 
-    count: jax.Array
+    counts: jax.Array
     inverses: list[jax.Array]  # of the multipliers, one for each round
     addends: list[jax.Array]
 
@@ -97,7 +97,7 @@ def inverse_mod_2_32(a: jax.Array) -> jax.Array:
 def connected(row: jax.Array, keys: Keys, log2_chunk: jax.Array | int) -> jax.Array:
     """Say which rows are connected (both numbers are below 2**31: compare signed)."""
     place = place_inverse(row, keys, log2_chunk)
-    return place.astype(jnp.int32) < keys.count.astype(jnp.int32)
+    return place.astype(jnp.int32) < keys.counts.astype(jnp.int32)
 
 
 def place_inverse(row: jax.Array, keys: Keys, log2_chunk: jax.Array | int) -> jax.Array:

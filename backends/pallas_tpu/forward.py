@@ -67,7 +67,7 @@ def kernel(
     block = pl.program_id(2)
 
     @pl.when(block == 0)
-    def _() -> None:
+    def begin() -> None:
         n_sums_ref[...] = jnp.zeros_like(n_sums_ref)
         z_sums_ref[...] = jnp.zeros_like(z_sums_ref)
 
@@ -116,7 +116,7 @@ def kernel(
     lax.fori_loop(0, groups, eight_columns, None)
 
     @pl.when(block == pl.num_programs(2) - 1)
-    def _() -> None:
+    def finish() -> None:
         n_ref[0, 0] = jnp.sum(n_sums_ref[...], axis=2, dtype=n_ref.dtype)
         z_ref[0, 0] = jnp.sum(z_sums_ref[...], axis=2, dtype=z_ref.dtype)
 

@@ -55,7 +55,7 @@ def kernel(
     limits, table = limits_ref[...], table_ref[...]
 
     @pl.when(block == 0)
-    def _() -> None:
+    def begin() -> None:
         n_ref[...] = jnp.zeros_like(n_ref)
         z_ref[...] = jnp.zeros_like(z_ref)
         columns.make_weight_words(p, column, keys_ref)
@@ -66,7 +66,7 @@ def kernel(
         chunk = p.chunk(row)
 
         @pl.when(chunk != chunk_ref[0])
-        def _() -> None:
+        def make_keys() -> None:
             columns.make_chunk_words(p, column, chunk, limits, keys_ref)
             chunk_ref[0] = chunk
 
