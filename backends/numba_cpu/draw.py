@@ -51,6 +51,9 @@ LIST_SIZE = MAX_COUNT + PLACE_LANES
 LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
 SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 
+# Rows of a list of pairs: the row's number, the column's key words and number.
+PAIR_ROW, PAIR_WEIGHT_0, PAIR_WEIGHT_1, PAIR_COLUMN = range(4)
+
 _TABLE = np.array(normal.TABLE)
 _PARITY = u32(threefry.PARITY)
 _STRIDE = u32(draw.COUNTER_STRIDE)
@@ -154,8 +157,7 @@ def invert_keys(keys):
     for r in range(ROUNDS):
         for lane in range(LANES):
             a = keys[MULTIPLIERS + r, lane]
-            x = a
-            x = u32(x * u32(u32(2) - u32(a * x)))
+            x = u32(u32(u32(3) * a) ^ u32(2))  # right in 5 bits, then 10, 20, 40
             x = u32(x * u32(u32(2) - u32(a * x)))
             x = u32(x * u32(u32(2) - u32(a * x)))
             x = u32(x * u32(u32(2) - u32(a * x)))
@@ -193,6 +195,17 @@ def weigh(keys, lane, rows, found, z):
     table = _TABLE
     for t in range((found + LANES - 1) // LANES * LANES):
         z[t] = weight(rows[t], w0, w1, table)
+
+
+@njit
+def weigh_pairs(pairs, found, z):
+    """Give z of pairs of a row and a column; see PAIR_ROW for what ``pairs`` holds."""
+    prefer_wide_vectors()
+    table = _TABLE
+    for t in range((found + LANES - 1) // LANES * LANES):
+        z[t] = weight(
+            pairs[PAIR_ROW, t], pairs[PAIR_WEIGHT_0, t], pairs[PAIR_WEIGHT_1, t], table
+        )
 
 
 # --- places -----------------------------------------------------------------------
@@ -317,10 +330,44 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
             x = u32(candidates[first + t] & mask)
             for i in range(ROUNDS):
                 r = ROUNDS - 1 - i
-                x = u32(x ^ shift_right(x, u32(half + u32(r & 1))))
-                x = u32(u32(u32(x - b[r]) * c[r]) & mask)
+                x = _inverse_round(x, b[r], c[r], u32(half + u32(r & 1)), mask)
             offsets[t] = x
         for t in range(min(LANES, n_candidates - first)):
             rows[found] = candidates[first + t]
             found += np.int64(offsets[t] < bound)
     return found
+
+
+@njit
+def probe_rows(keys, log2_chunk, rows, connected):
+    """Ask of four rows which lanes' columns they are connected to.
+
+    The inverses must have been made. ``connected``, uint8 (4 * LANES,), is filled
+    with zeros and ones, row after row. Four at once, for a row alone would wait for
+    one multiplication after the other.
+    """
+    prefer_wide_vectors()
+    mask = _mask(log2_chunk)
+    half = _half(log2_chunk)
+    r0, r1, r2, r3 = rows
+    for lane in range(LANES):
+        x0, x1, x2, x3 = u32(r0 & mask), u32(r1 & mask), u32(r2 & mask), u32(r3 & mask)
+        for i in range(ROUNDS):
+            r = ROUNDS - 1 - i
+            shift = u32(half + u32(r & 1))
+            b, c = keys[ADDENDS + r, lane], keys[INVERSES + r, lane]
+            x0 = _inverse_round(x0, b, c, shift, mask)
+            x1 = _inverse_round(x1, b, c, shift, mask)
+            x2 = _inverse_round(x2, b, c, shift, mask)
+            x3 = _inverse_round(x3, b, c, shift, mask)
+        bound = keys[COUNT, lane]
+        connected[lane] = np.uint8(x0 < bound)
+        connected[LANES + lane] = np.uint8(x1 < bound)
+        connected[2 * LANES + lane] = np.uint8(x2 < bound)
+        connected[3 * LANES + lane] = np.uint8(x3 < bound)
+
+
+@njit(forceinline=True)
+def _inverse_round(x, b, c, shift, mask):
+    x = u32(x ^ shift_right(x, shift))
+    return u32(u32(u32(x - b) * c) & mask)

@@ -15,19 +15,21 @@ from .draw import (
     COUNT,
     LANES,
     LIST_SIZE,
-    list_places,
+    PAIR_COLUMN,
+    PAIR_ROW,
+    PAIR_WEIGHT_0,
+    PAIR_WEIGHT_1,
+    WEIGHT_0,
+    WEIGHT_1,
+    invert_keys,
     make_keys,
-    probe_places,
+    probe_rows,
+    typical_count,
     weigh,
+    weigh_pairs,
 )
-from .intrinsics import stack_words
-from .windows import (
-    PROBE_COST,
-    chunk_range,
-    chunk_rows,
-    scratch,
-    window_connections,
-)
+from .intrinsics import bits_of_bytes, stack_words, trailing_zeros
+from .windows import chunk_range, scratch, window_connections
 
 u32 = np.uint32
 
@@ -36,6 +38,11 @@ ONE = 1 << 32
 # how each loop ends is a branch that the processor guesses wrong.
 HOLD = 512
 HELD = HOLD + LIST_SIZE
+PAIR_WORDS = 4 * HELD
+FLAG_WORDS = LANES  # of four flags: four rows
+# Nanoseconds, about: to probe a row, what a row found to be connected costs then, and
+# to list a connection and look at its row's event.
+PROBE_COST, FOUND_COST, LIST_COST = 1, 12, 2
 
 
 @njit
@@ -138,8 +145,8 @@ def gather(
 ):
     """N and Z of the columns first .. last - 1 of W.T @ events.
 
-    A chunk is either listed, and the events of its rows looked up, or, where fewer
-    rows than connections are active in it, probed for those.
+    A chunk is either listed, and the events of its rows looked up, or, where few rows
+    are active in it, probed for those.
 
     Parameters
     ----------
@@ -148,45 +155,54 @@ def gather(
     any_flags : uint8 array (m,)
         Whether a row has any event in the batch.
     active : uint32 array
-        Absolute numbers of the rows with any event, ascending, and LANES * 2 beyond.
+        Absolute numbers of the rows with any event, ascending.
     bounds : uint32 array
         ``bound_chunks`` of ``active``.
     n, z : int32 arrays (columns * batch,)
     """
     seed, origin, law, n_limits = matrix
     columns, chunks, keys, rows, weights = scratch()
+    pairs = carray(stack_words(PAIR_WORDS), (4, HELD))
     k = law[0]
+    typical, chunk = typical_count(law), np.int64(1) << np.int64(k)
+    few = LIST_COST * typical * chunk // (PROBE_COST * chunk + FOUND_COST * typical)
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     n[first * batch : last * batch] = 0
     z[first * batch : last * batch] = 0
     first_chunk, n_chunks = chunk_range(top, bottom, k)
+    held = 0
     for q in range(n_chunks):
-        begin = np.int64(bounds[q])
-        n_candidates = np.int64(bounds[q + 1]) - begin
-        if n_candidates == 0:
+        candidates = active[np.int64(bounds[q]) : np.int64(bounds[q + 1])]
+        if candidates.size == 0:
             continue
-        low, high = chunk_rows(first_chunk + q, k, top, bottom)
-        whole = high - low == np.int64(1) << np.int64(k)
         for column in range(first, last, LANES):
             lanes = min(np.int64(LANES), last - column)
             for lane in range(lanes):
                 columns[lane] = u32(u32(column + lane) + origin[1])
                 chunks[lane] = u32(first_chunk + q)
             make_keys(seed, law, n_limits, columns, chunks, keys)
+            if candidates.size < few:
+                held = _probe_block(
+                    keys,
+                    k,
+                    candidates,
+                    column,
+                    lanes,
+                    u32(top),
+                    batch,
+                    flags,
+                    pairs,
+                    held,
+                    n,
+                    z,
+                )
+                continue
             for lane in range(lanes):
-                if n_candidates * PROBE_COST < np.int64(keys[COUNT, lane]):
-                    found = probe_places(
-                        keys, lane, k, active[begin:], n_candidates, rows
-                    )
-                else:
-                    if whole:
-                        found = list_places(keys, lane, chunks[lane], k, rows)
-                    else:
-                        found = window_connections(
-                            keys, lane, chunks[lane], k, top, bottom, rows
-                        )
-                    if n_active < m:
-                        found = _keep_active(rows, found, u32(top), any_flags)
+                found = window_connections(
+                    keys, lane, chunks[lane], k, top, bottom, rows
+                )
+                if n_active < m:
+                    found = _keep_active(rows, found, u32(top), any_flags)
                 weigh(keys, lane, rows, found, weights)
                 into = (column + lane) * batch
                 if batch == 1:
@@ -194,6 +210,63 @@ def gather(
                     z[into] += _sum(weights, found)
                 else:
                     _sum_batch(rows, weights, found, u32(top), batch, flags, into, n, z)
+    _add_pairs(pairs, held, u32(top), batch, flags, n, z)
+
+
+@njit
+def _probe_block(
+    keys, log2_chunk, candidates, column, lanes, top, batch, flags, pairs, held, n, z
+):
+    """Ask for the candidate rows of a block of columns, and hold what is connected."""
+    invert_keys(keys)
+    connected = carray(stack_words(FLAG_WORDS), (FLAG_WORDS,))
+    flag_of_lane = connected.view(np.uint8)
+    for lane in range(lanes, LANES):
+        keys[COUNT, lane] = u32(0)
+    last = candidates.size - 1
+    for first in range(0, candidates.size, 4):
+        rows = (
+            candidates[first],
+            candidates[min(first + 1, last)],
+            candidates[min(first + 2, last)],
+            candidates[min(first + 3, last)],
+        )
+        probe_rows(keys, log2_chunk, rows, flag_of_lane)
+        bits = bits_of_bytes(flag_of_lane)
+        valid = min(4, candidates.size - first) * LANES
+        bits &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(4 * LANES - valid)
+        while bits != 0:
+            bit = trailing_zeros(bits)
+            bits &= bits - np.uint64(1)
+            lane = bit % np.uint64(LANES)
+            pairs[PAIR_ROW, held] = candidates[
+                np.uint64(first) + bit // np.uint64(LANES)
+            ]
+            pairs[PAIR_WEIGHT_0, held] = keys[WEIGHT_0, lane]
+            pairs[PAIR_WEIGHT_1, held] = keys[WEIGHT_1, lane]
+            pairs[PAIR_COLUMN, held] = u32(np.uint64(column) + lane)
+            held += 1
+        if held > HOLD:
+            _add_pairs(pairs, held, top, batch, flags, n, z)
+            held = 0
+    return held
+
+
+@njit
+def _add_pairs(pairs, held, top, batch, flags, n, z):
+    weights = carray(stack_words(HELD), (HELD,)).view(np.int32)
+    weigh_pairs(pairs, held, weights)
+    for t in range(held):
+        into = np.uint64(pairs[PAIR_COLUMN, t]) * np.uint64(batch)
+        if batch == 1:
+            n[into] += np.int32(1)
+            z[into] += weights[t]
+        else:
+            at = np.uint64(u32(pairs[PAIR_ROW, t] - top)) * np.uint64(batch)
+            for b in range(np.uint64(batch)):
+                flag = np.int32(flags[at + b])
+                n[into + b] += flag
+                z[into + b] += weights[t] & np.int32(-flag)
 
 
 @njit

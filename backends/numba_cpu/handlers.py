@@ -121,7 +121,7 @@ def _events(frame):
 
 @njit
 def _events_part(frame, part, slot, fresh):
-    matrix, flags, batch, m, n, counts, sums, plan, active = _events(frame)
+    matrix, flags, batch, m, _, counts, sums, plan, active = _events(frame)
     first, depth, low, high, split = _tile(matrix, m, plan, part)
     top = np.int64(matrix[1][0])
     splits, n_active = plan[p.SPLITS], plan[p.ACTIVE]
@@ -265,7 +265,7 @@ def _floats(frame, dtype, itemsize):
 
 @njit(forceinline=True)
 def _add_floats(frame, part, slot, dtype, itemsize):
-    matrix, values, batch, m, n, a, b, plan, active = _floats(frame, dtype, itemsize)
+    matrix, values, batch, m, _, a, b, plan, active = _floats(frame, dtype, itemsize)
     first, depth, low, high, _ = _tile(matrix, m, plan, part)
     top = np.int64(matrix[1][0])
     sums = _accumulators(frame, 2, plan, slot, dtype, itemsize)
@@ -318,7 +318,7 @@ def _gather_floats(frame, part, dtype):
 
 @njit(forceinline=True)
 def _call_floats_transposed(frame, run, dtype):
-    matrix, values, batch, m, n, a, b, plan = _floats_transposed(frame, dtype)
+    matrix, _, batch, m, n, a, b, plan = _floats_transposed(frame, dtype)
     if n == 0 or m == 0:
         a[:] = 0
         b[:] = 0

@@ -20,6 +20,32 @@ def leading_zeros(typingctx, word):
 
 
 @intrinsic
+def trailing_zeros(typingctx, word):
+    """Count trailing zero bits of a uint64; the word must not be zero."""
+
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def bits_of_bytes(typingctx, array):
+    """Pack the first 64 elements of a uint8 array, zeros and ones, into a uint64."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        vector = ir.VectorType(ir.IntType(8), 64)
+        loaded = builder.load(builder.bitcast(data, vector.as_pointer()), align=1)
+        zeros = ir.Constant(vector, [0] * 64)
+        return builder.bitcast(
+            builder.icmp_unsigned("!=", loaded, zeros), ir.IntType(64)
+        )
+
+    return types.uint64(array), codegen
+
+
+@intrinsic
 def shift_right(typingctx, word, bits):
     """Shift an unsigned word right by fewer bits than it has, without widening it."""
     if word != bits or word not in {types.uint16, types.uint32}:
