@@ -28,9 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from .normal import standard_normal
 from .threefry import threefry2x32
 
-DRAW_VERSION = 1
+DRAW_VERSION = 2  # 1, never released, had 8 rounds
 
-ROUNDS = 8  # of the bijection
+ROUNDS = 10  # of the bijection
 LOG2_MEAN = 6  # a chunk is made long enough to hold 2**LOG2_MEAN connections
 MIN_LOG2_CHUNK = 10
 MAX_LOG2_CHUNK = 31
@@ -40,6 +40,11 @@ MAX_LOG2_CHUNK = 31
 # pair of all, which no chunk reaches, holds the two words that key the weights.
 COUNTER_STRIDE = 16
 WEIGHT_PAIR = 0xFFFFFFFF
+
+# The mixing of weights is the keyed form of a published 32-bit hash with three
+# multiplications (Wellons, "Prospecting for hash functions", 2018, there "triple32").
+WEIGHT_SHIFTS = (17, 11, 15, 14)
+WEIGHT_MULTIPLIERS = (0xED5AD4BB, 0xAC4C1B51, 0x31848BAB)
 
 MAX_LIMITS = 224
 LAW_WORDS = 2 + MAX_LIMITS
@@ -207,20 +212,15 @@ def inverse_mod_2_32(a: UInt32) -> UInt32:
 def weight(
     seed: tuple[int, int], row: ArrayLike, column: ArrayLike
 ) -> NDArray[np.int32]:
-    """Give z(i, j) in units of 2**-16, whether or not (i, j) is connected.
-
-    The mixing is the keyed form of a published 32-bit hash with three multiplications
-    (Wellons, "Prospecting for hash functions", 2018, there "triple32").
-    """
+    """Give z(i, j) in units of 2**-16, whether or not (i, j) is connected."""
     w0, w1 = threefry2x32(seed, (column, WEIGHT_PAIR))
+    s0, s1, s2, s3 = map(np.uint32, WEIGHT_SHIFTS)
+    m0, m1, m2 = map(np.uint32, WEIGHT_MULTIPLIERS)
     x = np.asarray(row, np.uint32) ^ w0
-    x = x ^ (x >> np.uint32(17))
-    x = x * np.uint32(0xED5AD4BB)
-    x = x ^ (x >> np.uint32(11))
-    x = (x + w1) * np.uint32(0xAC4C1B51)
-    x = x ^ (x >> np.uint32(15))
-    x = x * np.uint32(0x31848BAB)
-    x = x ^ (x >> np.uint32(14))
+    x = (x ^ (x >> s0)) * m0
+    x = ((x ^ (x >> s1)) + w1) * m1
+    x = (x ^ (x >> s2)) * m2
+    x = x ^ (x >> s3)
     return standard_normal(x)
 
 

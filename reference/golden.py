@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden vectors: what was frozen as this version of the draw.
 
-``golden_v1.json`` was written once by ``python -m synjit.reference.golden``, and the
+``golden_v2.json`` was written once by ``python -m synjit.reference.golden``, and the
 tests compare. It is also for whoever rebuilds W in another language: key words first,
 then thresholds, places and weights, then whole small matrices.
 """

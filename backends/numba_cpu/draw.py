@@ -58,6 +58,8 @@ _TABLE = np.array(normal.TABLE)
 _PARITY = u32(threefry.PARITY)
 _STRIDE = u32(draw.COUNTER_STRIDE)
 _WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)
+_S0, _S1, _S2, _S3 = map(u32, draw.WEIGHT_SHIFTS)
+_M0, _M1, _M2 = map(u32, draw.WEIGHT_MULTIPLIERS)
 
 
 @njit(forceinline=True)
@@ -168,13 +170,10 @@ def invert_keys(keys):
 def weight(row, w0, w1, table):
     """Z of a row under its column's two words."""
     x = u32(row ^ w0)
-    x = u32(x ^ (x >> u32(17)))
-    x = u32(x * u32(0xED5AD4BB))
-    x = u32(x ^ (x >> u32(11)))
-    x = u32(u32(x + w1) * u32(0xAC4C1B51))
-    x = u32(x ^ (x >> u32(15)))
-    x = u32(x * u32(0x31848BAB))
-    x = u32(x ^ (x >> u32(14)))
+    x = u32(u32(x ^ (x >> _S0)) * _M0)
+    x = u32(u32(u32(x ^ (x >> _S1)) + w1) * _M1)
+    x = u32(u32(x ^ (x >> _S2)) * _M2)
+    x = u32(x ^ (x >> _S3))
     w = u32(u32(x << u32(1)) | u32(1))
     octave = leading_zeros(w)
     aligned = u32(w << octave)
@@ -230,11 +229,12 @@ def _keep(log2_chunk):
 
 @njit(forceinline=True)
 def _words(keys, row, lane):
-    """One lane's key words of all ROUNDS = 8 rounds."""
+    """One lane's key words of all ROUNDS = 10 rounds."""
     return (
         (keys[row, lane], keys[row + 1, lane], keys[row + 2, lane])
         + (keys[row + 3, lane], keys[row + 4, lane], keys[row + 5, lane])
-        + (keys[row + 6, lane], keys[row + 7, lane])
+        + (keys[row + 6, lane], keys[row + 7, lane], keys[row + 8, lane])
+        + (keys[row + 9, lane],)
     )
 
 
@@ -247,6 +247,8 @@ def _short_words(keys, row, lane, up):
         u16(w[5] << up),
         u16(w[6] << up),
         u16(w[7] << up),
+        u16(w[8] << up),
+        u16(w[9] << up),
     )
 
 

@@ -121,13 +121,12 @@ def weight(
 ) -> jax.Array:
     """z, int32, of each row, under the words of its column."""
     x = row ^ words[0]
-    x = x ^ (x >> u32(17))
-    x = x * u32(0xED5AD4BB)
-    x = x ^ (x >> u32(11))
-    x = (x + words[1]) * u32(0xAC4C1B51)
-    x = x ^ (x >> u32(15))
-    x = x * u32(0x31848BAB)
-    x = x ^ (x >> u32(14))
+    s0, s1, s2, s3 = map(u32, draw.WEIGHT_SHIFTS)
+    m0, m1, m2 = map(u32, draw.WEIGHT_MULTIPLIERS)
+    x = (x ^ (x >> s0)) * m0
+    x = ((x ^ (x >> s1)) + words[1]) * m1
+    x = (x ^ (x >> s2)) * m2
+    x = x ^ (x >> s3)
     return standard_normal(x, table)
 
 

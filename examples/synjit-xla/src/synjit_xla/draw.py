@@ -42,10 +42,12 @@ def standard_normal(word):
 
 def weight(w0, w1, rows):
     x = rows ^ w0
-    x = (x ^ (x >> 17)) * U32(0xED5AD4BB)
-    x = ((x ^ (x >> 11)) + w1) * U32(0xAC4C1B51)
-    x = (x ^ (x >> 15)) * U32(0x31848BAB)
-    return standard_normal(x ^ (x >> 14))
+    s0, s1, s2, s3 = map(U32, law_of_draw.WEIGHT_SHIFTS)
+    m0, m1, m2 = map(U32, law_of_draw.WEIGHT_MULTIPLIERS)
+    x = (x ^ (x >> s0)) * m0
+    x = ((x ^ (x >> s1)) + w1) * m1
+    x = (x ^ (x >> s2)) * m2
+    return standard_normal(x ^ (x >> s3))
 
 
 def draw(seed, law, rows, columns):
