@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract that a backend signs.
 
-A backend is a pluggy plugin (a module or an object) with the five hooks below.
+A backend is a pluggy plugin (a module or an object) with the hooks below.
 Two say what it is and what it can take; they must be cheap, and must not import
-kernels. Three give the products, as functions that JAX can trace.
+kernels. Three give the products, as functions that JAX can trace. One more,
+``synjit_weighted``, may be left out.
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
 that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results must
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 PROJECT = "synjit"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+Product = Literal["events", "floats", "dense"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -99,7 +101,7 @@ class Problem:
         JAX platform that it is lowered for.
     """
 
-    product: Literal["events", "floats", "dense"]
+    product: Product
     shape: tuple[int, int]
     transpose: bool
     batch: int
@@ -139,6 +141,39 @@ def synjit_events(
     -------
     N, Z : int32 (m, batch), or (n, batch) if ``problem.transpose``
         Number of active connections, and sum of their integer weights z.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_weighted(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """Weigh the sums of ``synjit_events``, without writing them down in between.
+
+    This hook is optional: without it, synjit weighs N and Z itself. With it, memory
+    traffic is saved wherever no derivative by the weights is asked for.
+
+    Parameters
+    ----------
+    problem : Problem
+        That of ``synjit_events``.
+    w_loc, w_scale : float32 or float64 ()
+        Of the same dtype, that of the result.
+
+    Returns
+    -------
+    float (m, batch), or (n, batch) if ``problem.transpose``
+        ``w_loc * N + w_scale * (Z * 2**-16)``, to the bit: N and Z are converted, and
+        the three products and the sum rounded, each on its own. A fused
+        multiply-add is another result. A sum that wrapped to N < 0 or Z = -2**31
+        adds nothing.
     """
     raise NotImplementedError
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JAX primitives: events -> (N, Z), floats -> (A, B), dense -> z, and their rules.
+"""The JAX primitives and their rules.
 
+events -> (N, Z); events and weights -> their weighted sum; floats -> (A, B); dense -> z.
 Two-dimensional operands, batch last. The integer products have no derivative of
 their own; the float product is linear in its values, and its transpose is itself in
 the other direction. Each is lowered, platform by platform, to a backend's hook.
@@ -15,11 +16,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
-from . import dispatch
-from .hookspecs import PLATFORMS, Problem
+from . import dispatch, reference
+from .hookspecs import PLATFORMS, Problem, Product
+
+Z_UNIT = 2.0**-reference.normal.UNIT_BITS
 
 
 class Static(NamedTuple):
@@ -52,6 +56,26 @@ def events(
     return tuple(_bind(events_p, (*matrix, active), static))
 
 
+def weighted(
+    loc: jax.Array, scale: jax.Array, matrix: Matrix, active: jax.Array, static: Static
+) -> jax.Array:
+    """``weigh`` of ``events``, (rows, batch) of the weights' dtype."""
+    return _bind(weighted_p, (*matrix, active, loc, scale), static)[0]
+
+
+def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.Array:
+    """w_loc * N + w_scale * Z * 2**-16, in the weights' dtype.
+
+    Both conditions hold but for sums that wrapped. A compiler that cannot know it
+    cannot fuse a product with the sum either, which would round once instead of twice,
+    in one program and not in the next.
+    """
+    real = loc.dtype
+    ones = jnp.where(n >= 0, loc * n.astype(real), 0)
+    rest = jnp.where(z > -(2.0**31), scale * (z.astype(real) * real.type(Z_UNIT)), 0)
+    return ones + rest
+
+
 def floats(
     matrix: Matrix, values: jax.Array, static: Static
 ) -> tuple[jax.Array, jax.Array]:
@@ -67,6 +91,41 @@ def dense(matrix: Matrix, static: Static) -> jax.Array:
 def is_event(vector: jax.Array) -> jax.Array:
     """Mark the entries above zero; neither -1 nor NaN is."""
     return vector if vector.dtype == np.bool_ else vector > vector.dtype.type(0)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def weighted_events(
+    loc: jax.Array, scale: jax.Array, matrix: Matrix, vector: jax.Array, static: Static
+) -> jax.Array:
+    """``weighted``, with derivatives by the weights and, where it has any, the vector.
+
+    Where one is asked for, N and Z are drawn and weighed, for they are what varies.
+    """
+    return weighted(loc, scale, matrix, is_event(vector), static)
+
+
+@functools.partial(weighted_events.defjvp, symbolic_zeros=True)
+def _weighted_events_jvp(static: Static, primals: tuple, tangents: tuple) -> tuple:
+    matrix = primals[2]
+    floating = jnp.issubdtype(primals[3].dtype, jnp.floating)
+    places = [i for i in (0, 1, 3) if type(tangents[i]) is not SymbolicZero]
+    places = [i for i in places if i != 3 or floating]
+
+    def of_sums(*varied: jax.Array) -> jax.Array:
+        arguments = list(primals)
+        for i, value in zip(places, varied, strict=True):
+            arguments[i] = value
+        loc, scale, _, vector = arguments
+        if floating:
+            sums = surrogate_events(matrix, vector, static, loc.dtype)
+        else:
+            sums = events(matrix, is_event(vector), static)
+        return weigh(loc, scale, *sums)
+
+    result: tuple = jax.jvp(
+        of_sums, [primals[i] for i in places], [tangents[i] for i in places]
+    )
+    return result
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -137,20 +196,27 @@ def _jitted(primitive: jex.Primitive, static: Static) -> Any:
 
 def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
     """Hand a product on to the backend chosen for the platform."""
-    operand = None if name == "dense" else operands[3]
+    product: Product = "events" if name == "weighted" else name  # type: ignore[assignment]
+    operand = None if product == "dense" else operands[3]
     problem = Problem(
-        product=name,  # type: ignore[arg-type]
+        product=product,
         shape=static.shape,
         transpose=static.transpose,
         batch=0 if operand is None else operand.shape[1],
-        dtype="int32" if operand is None or name == "events" else str(operand.dtype),
+        dtype=str(operand.dtype) if product == "floats" else "int32",
         corder=static.corder,
         log2_chunk=static.log2_chunk,
         platform=platform,
     )
     chosen = dispatch.choose(problem, static.backend)
-    names = ("seed", "origin", "law", "events" if name == "events" else "values")
-    return chosen.call(problem, dict(zip(names, operands, strict=False)))
+    names = ("seed", "origin", "law", "values" if product == "floats" else "events")
+    named = dict(zip(names, operands, strict=False))
+    if name != "weighted":
+        return chosen.call(problem, named)
+    loc, scale = operands[4:]
+    if chosen.weighs:
+        return chosen.weighted(problem, {**named, "w_loc": loc, "w_scale": scale})
+    return [weigh(loc, scale, *chosen.call(problem, named))]
 
 
 def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
@@ -175,6 +241,10 @@ def _events_abstract(*operands: Any, static: Static) -> list[Any]:
     return _sums_abstract(np.int32, operands, static)
 
 
+def _weighted_abstract(*operands: Any, static: Static) -> list[Any]:
+    return _sums_abstract(operands[4].dtype, operands, static)[:1]
+
+
 def _floats_abstract(*operands: Any, static: Static) -> list[Any]:
     return _sums_abstract(operands[3].dtype, operands, static)
 
@@ -184,6 +254,7 @@ def _dense_abstract(*operands: Any, static: Static) -> list[Any]:
 
 
 events_p = _product("events", _events_abstract)
+weighted_p = _product("weighted", _weighted_abstract)
 floats_p = _product("floats", _floats_abstract)
 dense_p = _product("dense", _dense_abstract)
 
@@ -274,13 +345,12 @@ ad.primitive_jvps[prob_p] = _prob_jvp
 
 def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) -> Any:
     """One matrix and many vectors: one product. Many matrices: one after the other."""
-    if all(axis is None for axis in axes[:3]):
-        *matrix, operand = args
+    if all(axis is None for i, axis in enumerate(axes) if i != 3):
+        *matrix, operand = args[:4]
         operand = jnp.moveaxis(operand, axes[3], -1)
         length, batch, size = operand.shape
-        results = primitive.bind(
-            *matrix, operand.reshape(length, batch * size), static=static
-        )
+        operand = operand.reshape(length, batch * size)
+        results = primitive.bind(*matrix, operand, *args[4:], static=static)
         return [r.reshape(-1, batch, size) for r in results], [2] * len(results)
 
     batched = [
@@ -303,3 +373,17 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
 
 for _primitive in (events_p, floats_p, dense_p):
     batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)
+
+
+def _batch_weighted(args: Any, axes: Any, *, static: Static) -> Any:
+    """One matrix and many weights: N and Z are drawn once for all."""
+    if axes[:3] != (None,) * 3 or axes[4:] == (None,) * 2:
+        return _batch(weighted_p, args, axes, static=static)
+
+    def of_sums(*operands: jax.Array) -> jax.Array:
+        return weigh(*operands[4:], *events_p.bind(*operands[:4], static=static))
+
+    return [jax.vmap(of_sums, in_axes=axes)(*args)], [0]
+
+
+batching.primitive_batchers[weighted_p] = _batch_weighted

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import arguments, dispatch, primitives, reference, units
-from .conformance.cases import Product
+from .hookspecs import Product
 from .primitives import Matrix, Static
 
 _ORIGIN: Any = np.zeros(2, np.uint32)
-_Z_UNIT = 2.0**-reference.normal.UNIT_BITS
 
 
 def binary_jitnmv(
@@ -311,7 +310,7 @@ def _compute(
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
     matrix = Matrix(seed, _ORIGIN, law)
-    z_unit = accurate.type(_Z_UNIT)
+    z_unit = accurate.type(primitives.Z_UNIT)
     if product == "dense":
         z = primitives.dense(matrix, static)
         result = jnp.where(
@@ -321,22 +320,7 @@ def _compute(
         ones, z = primitives.floats(matrix, value.astype(accurate), static)
         result = loc * ones + scale * (z * z_unit)
     else:
-        ones, z = _event_sums(matrix, value, static, accurate)
-        # Both conditions always hold. A compiler that cannot know it cannot fuse
-        # a product with the sum either, which would round once instead of twice, in
-        # one program and not in the next.
-        result = jnp.where(ones >= 0, loc * ones, 0)
-        result += jnp.where(z > -(2.0**31), scale * (z * z_unit), 0)
+        result = primitives.weighted_events(loc, scale, matrix, value, static)
     if valid is not None:
         result = jnp.where(valid, result, jnp.nan)
     return result.astype(dtype)
-
-
-def _event_sums(
-    matrix: Matrix, value: jax.Array, static: Static, dtype: np.dtype
-) -> tuple[jax.Array, jax.Array]:
-    """N and Z as floats, which have a derivative if the vector has."""
-    if jnp.issubdtype(value.dtype, jnp.floating):
-        return primitives.surrogate_events(matrix, value, static, dtype)
-    ones, z = primitives.events(matrix, primitives.is_event(value), static)
-    return ones.astype(dtype), z.astype(dtype)

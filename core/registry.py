@@ -58,8 +58,17 @@ class Registered:
     hook: Any  # pluggy callers of this plugin alone
     source: str
 
+    @property
+    def weighs(self) -> bool:
+        """Whether it implements the optional ``synjit_weighted``."""
+        return bool(self.hook.synjit_weighted.get_hookimpls())
+
+    def weighted(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+        """Trace ``synjit_weighted``: one array."""
+        return self._trace(self.hook.synjit_weighted, problem, operands)
+
     def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
-        """Trace a product, under JAX's usual settings: strictness is for users' code.
+        """Trace a product.
 
         Returns
         -------
@@ -67,6 +76,12 @@ class Registered:
             One of "dense", else two.
         """
         hook = getattr(self.hook, f"synjit_{problem.product}")
+        return self._trace(hook, problem, operands)
+
+    def _trace(
+        self, hook: Any, problem: Problem, operands: Mapping[str, Any]
+    ) -> list[Any]:
+        """Call a hook under JAX's usual settings: strictness is for users' code."""
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
             return jax.tree.leaves(hook(problem=problem, **operands))
 

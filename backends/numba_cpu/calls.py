@@ -25,9 +25,10 @@ def _call(
     problem: Problem,
     results: tuple[jax.ShapeDtypeStruct, ...],
     *operands: jax.Array,
+    product: str = "",
 ) -> list[jax.Array]:
     words = workspace_words(
-        problem.product,
+        product or problem.product,
         problem.shape,
         problem.transpose,
         problem.batch,
@@ -54,6 +55,23 @@ def events(
     name = "events_transposed" if problem.transpose else "events"
     out = _like_rows(problem, jnp.int32)
     return _call(name, problem, (out, out), seed, origin, law, events)
+
+
+def weighted(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """The weighted sum of N and Z, as the kernel writes it."""
+    direction = "weighted_transposed" if problem.transpose else "weighted"
+    operands = (seed, origin, law, events, w_loc, w_scale)
+    out = _like_rows(problem, w_loc.dtype)
+    name = f"{direction}_{w_loc.dtype}"
+    return _call(name, problem, (out,), *operands, product="weighted")[0]
 
 
 def floats(

@@ -51,7 +51,7 @@ def write(matrix, m, n, first, last, entries):
                 found = window_connections(
                     keys, lane, chunks[lane], k, top, bottom, rows
                 )
-                weigh(keys, lane, rows, found, z)
+                weigh(keys, lane, u32(0), rows, found, z)
                 at = np.uint64(column + lane)
                 for t in range(found):
                     row = np.uint64(u32(rows[t] - offset))

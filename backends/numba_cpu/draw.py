@@ -24,6 +24,7 @@ from numba import carray, njit
 from synjit.reference import draw, normal, threefry
 
 from .intrinsics import (
+    entry_at,
     leading_zeros,
     prefer_wide_vectors,
     shift_right,
@@ -179,7 +180,7 @@ def weight(row, w0, w1, table):
     aligned = u32(w << octave)
     cell = u32(aligned >> u32(25))  # plus 64: the leading one
     fraction = u32(aligned >> u32(10)) & u32(0x7FFF)
-    entry = table[u32(u32(u32(octave << u32(6)) + cell) - u32(64))]
+    entry = entry_at(table, u32(u32(u32(octave << u32(6)) + cell) - u32(64)))
     fall = u32(u32(u32(entry & u32(0x7FF)) * fraction) >> u32(14))
     magnitude = np.int32(u32(u32(entry >> u32(11)) - fall) >> u32(2))
     sign = np.int32(x) >> np.int32(31)
@@ -187,13 +188,14 @@ def weight(row, w0, w1, table):
 
 
 @njit
-def weigh(keys, lane, rows, found, z):
-    """Give z of each of the first ``found`` rows, under a lane's column."""
+def weigh(keys, lane, base, rows, found, z):
+    """Give z of the first ``found`` rows, counted from ``base``, of a lane's column."""
     prefer_wide_vectors()
     w0, w1 = keys[WEIGHT_0, lane], keys[WEIGHT_1, lane]
+    first = u32(base)
     table = _TABLE
     for t in range((found + LANES - 1) // LANES * LANES):
-        z[t] = weight(rows[t], w0, w1, table)
+        z[t] = weight(u32(u32(rows[t]) + first), w0, w1, table)
 
 
 @njit
@@ -253,6 +255,27 @@ def _short_words(keys, row, lane, up):
 
 
 @njit
+def list_short(keys, lane, start, log2_chunk, rows):
+    """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
+    prefer_wide_vectors()
+    count = np.int64(keys[COUNT, lane])
+    half = _half(log2_chunk)
+    up = u32(u32(SHORT) - log2_chunk)
+    keep = _keep(log2_chunk)
+    one = u16(u32(1) << up)
+    a = _short_words(keys, MULTIPLIERS, lane, u32(0))
+    b = _short_words(keys, ADDENDS, lane, up)
+    for t in range((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES):
+        x = u16(u16(t) * one)
+        for r in range(ROUNDS):
+            x = u16(u16(x * a[r]) + b[r])
+            shifted = shift_right(x, u16(half + u32(r & 1)))
+            x = u16(x ^ u16(shifted & keep))
+        rows[t] = u16(start + shift_right(x, u16(up)))
+    return count
+
+
+@njit
 def list_places(keys, lane, chunk, log2_chunk, rows):
     """List the rows of all connections of one chunk; returns their number.
 
@@ -264,21 +287,10 @@ def list_places(keys, lane, chunk, log2_chunk, rows):
     count = np.int64(keys[COUNT, lane])
     half = _half(log2_chunk)
     if log2_chunk <= u32(SHORT):
-        up = u32(u32(SHORT) - log2_chunk)
-        keep = _keep(log2_chunk)
-        one = u16(u32(1) << up)
-        a = _short_words(keys, MULTIPLIERS, lane, u32(0))
-        b = _short_words(keys, ADDENDS, lane, up)
         places = carray(stack_words(LIST_WORDS), (LIST_WORDS,)).view(u16)
-        for t in range((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES):
-            x = u16(u16(t) * one)
-            for r in range(ROUNDS):
-                x = u16(u16(x * a[r]) + b[r])
-                shifted = shift_right(x, u16(half + u32(r & 1)))
-                x = u16(x ^ u16(shifted & keep))
-            places[t] = x
+        list_short(keys, lane, u16(0), log2_chunk, places)
         for t in range((count + LANES - 1) // LANES * LANES):
-            rows[t] = u32(start + shift_right(u32(places[t]), up))
+            rows[t] = u32(start + u32(places[t]))
         return count
     mask = _mask(log2_chunk)
     a = _words(keys, MULTIPLIERS, lane)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """N and Z of W @ events, and of W.T @ events.
 
-An accumulator is one 64-bit word, N in its high half and Z in its low half, so that
-one addition of ``ONE + z`` counts and sums at once; a negative Z has then borrowed
-one from N, which ``unpack`` gives back.
+An accumulator is one 64-bit word, N in its low half and Z in its high half, so that
+one addition counts and sums at once. N never leaves its half: it is at most the number
+of columns.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import carray, njit
+
+from synjit.reference import ABSENT, normal
 
 from .draw import (
     COUNT,
@@ -19,6 +21,7 @@ from .draw import (
     PAIR_ROW,
     PAIR_WEIGHT_0,
     PAIR_WEIGHT_1,
+    SHORT,
     WEIGHT_0,
     WEIGHT_1,
     invert_keys,
@@ -28,12 +31,24 @@ from .draw import (
     weigh,
     weigh_pairs,
 )
-from .intrinsics import bits_of_bytes, stack_words, trailing_zeros
-from .windows import chunk_range, scratch, window_connections
+from .intrinsics import (
+    bits_of_bytes,
+    prefer_wide_vectors,
+    stack_words,
+    trailing_zeros,
+)
+from .windows import (
+    chunk_range,
+    long_connections,
+    scratch,
+    short_connections,
+    window_connections,
+)
 
+u16 = np.uint16
 u32 = np.uint32
 
-ONE = 1 << 32
+Z_UNIT = 2.0**-normal.UNIT_BITS
 # Connections are held back until there are more than this, and added in one loop:
 # how each loop ends is a branch that the processor guesses wrong.
 HOLD = 512
@@ -45,11 +60,60 @@ FLAG_WORDS = LANES  # of four flags: four rows
 PROBE_COST, FOUND_COST, LIST_COST = 1, 12, 2
 
 
+def _accumulator(connections, word):
+    """Make ``accumulate``, with the rows of a tile listed as words of 16 or 32 bits."""
+
+    @njit
+    def accumulate(matrix, flags, batch, active, tile, sums):
+        seed, origin, law, n_limits = matrix
+        first_chunk, n_chunks, low, high = tile
+        columns, chunks, keys, _, _ = scratch()
+        rows = carray(stack_words(HELD), (HELD,)).view(word)
+        z = carray(stack_words(HELD), (HELD,)).view(np.int32)
+        held = weighed = 0
+        last_chunk = u32(first_chunk + n_chunks - 1)
+        pairs = active.size * n_chunks
+        item, chunk = 0, 0
+        for first in range(0, pairs, LANES):
+            lanes = min(np.int64(LANES), pairs - first)
+            for lane in range(lanes):
+                columns[lane] = u32(active[item] + origin[1])
+                chunks[lane] = u32(first_chunk + chunk)
+                chunk += 1
+                if chunk == n_chunks:
+                    chunk = 0
+                    item += 1
+            make_keys(seed, law, n_limits, columns, chunks, keys)
+            for lane in range(lanes):
+                held += connections(
+                    keys, lane, chunks[lane], law[0], low, high, rows[held:]
+                )
+                if chunks[lane] != last_chunk and held <= HOLD:
+                    continue
+                # A column's chunks share the words that key its weights.
+                weigh(
+                    keys, lane, low, rows[weighed:], held - weighed, z[weighed:]
+                )
+                if batch > 1:
+                    at = np.int64(u32(columns[lane] - origin[1])) * batch
+                    _add_batch(rows, z, held, flags[at : at + batch], sums)
+                    held = 0
+                elif held > HOLD:
+                    _add(rows, z, held, sums)
+                    held = 0
+                weighed = held
+        _add(rows, z, held, sums)
+
+    return accumulate
+
+
+_accumulate_short = _accumulator(short_connections, u16)
+_accumulate_long = _accumulator(long_connections, u32)
+
+
 @njit
-def accumulate(
-    matrix, flags, batch, active, first_chunk, n_chunks, top, bottom, base, sums
-):
-    """Add the connections of the active columns in some chunks.
+def accumulate(matrix, flags, batch, active, tile, sums):
+    """Add the connections of the active columns in a tile of rows.
 
     Parameters
     ----------
@@ -58,60 +122,29 @@ def accumulate(
         Events, one byte each, 0 or 1.
     active : uint32 array
         Numbers of the columns to go through, within the window.
-    first_chunk, n_chunks : int
-    top, bottom : int
-        Only the rows top .. bottom - 1 count.
-    base : int
-        Row of the first accumulator.
+    tile : (first chunk, chunks, first row, row after the last)
+        At most ``plan.TILE_ROWS`` rows, unless it is one long chunk.
     sums : int64 array
         Accumulators (rows, batch).
     """
-    seed, origin, law, n_limits = matrix
-    columns, chunks, keys, _, _ = scratch()
-    held_rows = carray(stack_words(HELD), (HELD,))
-    held_z = carray(stack_words(HELD), (HELD,)).view(np.int32)
-    held = 0
-    k = law[0]
-    offset = u32(base)
-    pairs = active.size * n_chunks
-    item, chunk = 0, 0
-    for first in range(0, pairs, LANES):
-        lanes = min(np.int64(LANES), pairs - first)
-        for lane in range(lanes):
-            columns[lane] = u32(active[item] + origin[1])
-            chunks[lane] = u32(first_chunk + chunk)
-            chunk += 1
-            if chunk == n_chunks:
-                chunk = 0
-                item += 1
-        make_keys(seed, law, n_limits, columns, chunks, keys)
-        for lane in range(lanes):
-            into, z = held_rows[held:], held_z[held:]
-            found = window_connections(keys, lane, chunks[lane], k, top, bottom, into)
-            weigh(keys, lane, into, found, z)
-            if batch == 1:
-                held += found
-                if held > HOLD:
-                    _add(held_rows, held_z, held, offset, sums)
-                    held = 0
-            else:
-                at = np.int64(u32(columns[lane] - origin[1])) * batch
-                _add_batch(into, z, found, offset, flags[at : at + batch], sums)
-    _add(held_rows, held_z, held, offset, sums)
+    if matrix[2][0] <= u32(SHORT):
+        _accumulate_short(matrix, flags, batch, active, tile, sums)
+    else:
+        _accumulate_long(matrix, flags, batch, active, tile, sums)
 
 
 @njit
-def _add(rows, z, held, offset, sums):
+def _add(rows, z, held, sums):
     for t in range(held):
-        sums[u32(rows[t] - offset)] += ONE + np.int64(z[t])
+        sums[rows[t]] += (np.int64(z[t]) << 32) + 1
 
 
 @njit
-def _add_batch(rows, z, found, offset, flags, sums):
+def _add_batch(rows, z, held, flags, sums):
     batch = flags.size
-    for t in range(found):
-        into = np.int64(u32(rows[t] - offset)) * batch
-        one_and_z = ONE + np.int64(z[t])
+    for t in range(held):
+        into = np.int64(rows[t]) * batch
+        one_and_z = (np.int64(z[t]) << 32) + 1
         for b in range(batch):
             sums[into + b] += one_and_z & -np.int64(flags[b])
 
@@ -119,10 +152,43 @@ def _add_batch(rows, z, found, offset, flags, sums):
 @njit
 def unpack(sums, n, z):
     """Part accumulators into N and Z."""
-    for i in range(sums.size):
-        low = np.int32(sums[i])
-        z[i] = low
-        n[i] = np.int32((sums[i] >> 32) + np.int64(low < 0))
+    prefer_wide_vectors()
+    halves = sums.view(np.int32)
+    for i in range(np.uint64(n.size)):
+        n[i] = halves[2 * i]
+        z[i] = halves[2 * i + 1]
+
+
+@njit(forceinline=True)
+def _weighted(n, z, loc, scale, real):
+    """``primitives.weigh`` of one row: each operation rounds once."""
+    ones = loc * real(n) if n >= 0 else real(0)
+    rest = scale * (real(z) * real(Z_UNIT)) if z > ABSENT else real(0)
+    return ones + rest
+
+
+@njit
+def weigh_accumulators(sums, loc, scale, y):
+    """Write the weighted sums of accumulators."""
+    prefer_wide_vectors()
+    halves = sums.view(np.int32)
+    for i in range(np.uint64(y.size)):
+        n, z = halves[2 * i], halves[2 * i + 1]
+        y[i] = _weighted(n, z, loc, scale, y.dtype.type)
+
+
+@njit
+def weigh_sums(n, z, loc, scale, y):
+    """Write the weighted sums of N and Z."""
+    prefer_wide_vectors()
+    for i in range(y.size):
+        y[i] = _weighted(n[i], z[i], loc, scale, y.dtype.type)
+
+
+@njit
+def weigh_nothing(loc, scale, y):
+    """Write the weighted sums of no events."""
+    y[:] = _weighted(np.int32(0), np.int32(0), loc, scale, y.dtype.type)
 
 
 # --- transposed -------------------------------------------------------------------
@@ -141,7 +207,7 @@ def bound_chunks(active, first_chunk, n_chunks, log2_chunk, bounds):
 
 @njit
 def gather(
-    matrix, flags, any_flags, batch, m, active, n_active, bounds, first, last, n, z
+    matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
 ):
     """N and Z of the columns first .. last - 1 of W.T @ events.
 
@@ -201,9 +267,9 @@ def gather(
                 found = window_connections(
                     keys, lane, chunks[lane], k, top, bottom, rows
                 )
-                if n_active < m:
+                if active.size < m:
                     found = _keep_active(rows, found, u32(top), any_flags)
-                weigh(keys, lane, rows, found, weights)
+                weigh(keys, lane, u32(0), rows, found, weights)
                 into = (column + lane) * batch
                 if batch == 1:
                     n[into] += np.int32(found)

@@ -55,7 +55,7 @@ def accumulate(
         make_keys(seed, law, n_limits, columns, chunks, keys)
         for lane in range(lanes):
             found = window_connections(keys, lane, chunks[lane], k, top, bottom, rows)
-            weigh(keys, lane, rows, found, z)
+            weigh(keys, lane, u32(0), rows, found, z)
             at = np.int64(u32(columns[lane] - origin[1])) * batch
             _add(rows, z, found, offset, values[at : at + batch], sums)
 
@@ -109,7 +109,7 @@ def gather(matrix, values, batch, m, first, last, a, b):
                 found = window_connections(
                     keys, lane, chunks[lane], k, top, bottom, rows
                 )
-                weigh(keys, lane, rows, found, z)
+                weigh(keys, lane, u32(0), rows, found, z)
                 into = (column + lane) * batch
                 _gather(rows, z, found, u32(top), values, batch, into, a, b)
 

@@ -46,6 +46,20 @@ def bits_of_bytes(typingctx, array):
 
 
 @intrinsic
+def entry_at(typingctx, table, index):
+    """Load an entry of a uint32 array at a uint32 index below 2**31.
+
+    A 32-bit index is what a gather instruction takes; numba's own would be of 64 bits.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return types.uint32(table, types.uint32), codegen
+
+
+@intrinsic
 def shift_right(typingctx, word, bits):
     """Shift an unsigned word right by fewer bits than it has, without widening it."""
     if word != bits or word not in {types.uint16, types.uint32}:
@@ -81,9 +95,9 @@ def stack_words(typingctx, size):
     words = size.literal_value
 
     def codegen(context, builder, signature, args):
-        block = cgutils.alloca_once(
-            builder, ir.ArrayType(ir.IntType(32), words), name="stack_words"
-        )
+        # Not cgutils.alloca_once, which fills with zeros: kilobytes at every call.
+        with builder.goto_entry_block():
+            block = builder.alloca(ir.ArrayType(ir.IntType(32), words))
         # A cache line, so that a lane row is one aligned vector.
         block.align = 64
         return builder.bitcast(block, ir.IntType(32).as_pointer())
@@ -100,7 +114,8 @@ def stack_address(typingctx, size):
 
     def codegen(context, builder, signature, args):
         word = ir.IntType(64)
-        block = cgutils.alloca_once(builder, ir.ArrayType(word, words))
+        with builder.goto_entry_block():
+            block = builder.alloca(ir.ArrayType(word, words))
         return builder.ptrtoint(block, word)
 
     return types.int64(size), codegen

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .draw import LANES, typical_count
+from .draw import LANES, SHORT, typical_count
 from .intrinsics import malloc
 from .threads import available_threads
 from .windows import chunk_range
@@ -30,11 +30,12 @@ PRIVATE = 6  # address of the accumulators of all slots but the first
 PART_COLUMNS = 7
 PLAN_WORDS = 16
 
-WORTH = 1 << 14  # connections that make up for waking a thread
+WORTH = 1 << 12  # connections that make up for waking a thread
 KEY_COST = 16  # of the keys of one chunk
 PARTS_PER_THREAD = 4
+TILE_ROWS = 1 << SHORT  # of short chunks, so that 16 bits number the rows
 # A block of keys is for LANES chunks: a part needs several blocks, to fill them.
-LEAST_PAIRS = 4 * LANES
+LEAST_PAIRS = LANES
 
 
 @njit
@@ -65,7 +66,7 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     top = int(origin[0])
     _, n_chunks = chunk_range(top, top + m, law[0])
     tile_chunks = max((tile_bytes // row_bytes) >> k, -(-LEAST_PAIRS // n_active))
-    tile_chunks = max(1, min(tile_chunks, n_chunks))
+    tile_chunks = max(1, min(tile_chunks, n_chunks, TILE_ROWS >> k))
     tiles = -(-n_chunks // tile_chunks)
     splits, threads = 1, 1
     connections = (n_active * typical_count(law) * m) >> k

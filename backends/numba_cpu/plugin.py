@@ -45,6 +45,22 @@ def synjit_events(
 
 
 @hookimpl
+def synjit_weighted(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.weighted(problem, seed, origin, law, events, w_loc, w_scale)
+
+
+@hookimpl
 def synjit_floats(
     problem: Problem,
     seed: jax.Array,

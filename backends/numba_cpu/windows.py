@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from .draw import COUNT, KEY_ROWS, LANES, LIST_SIZE, list_places, probe_places
+from .draw import COUNT, KEY_ROWS, LANES, LIST_SIZE, list_places, list_short, probe_places
 from .intrinsics import stack_words
 
+u16 = np.uint16
 u32 = np.uint32
 
 KEY_WORDS = KEY_ROWS * LANES
@@ -72,6 +73,42 @@ def window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
         row = rows[t]
         rows[kept] = row
         kept += np.int64((np.int64(row) >= low) & (np.int64(row) < high))
+    return kept
+
+
+@njit
+def long_connections(keys, lane, chunk, log2_chunk, low, high, rows):
+    """The same, counted from ``low``."""
+    found = window_connections(keys, lane, chunk, log2_chunk, low, high, rows)
+    for t in range(found):
+        rows[t] = u32(rows[t] - u32(low))
+    return found
+
+
+@njit
+def short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
+    """The same as 16-bit numbers.
+
+    For chunks of at most 2**16 rows, in a window low .. high - 1 of as many.
+    """
+    chunk_rows = np.int64(1) << np.int64(log2_chunk)
+    start = np.int64(chunk) << np.int64(log2_chunk)
+    first = max(start, low)
+    inside = min(start + chunk_rows, high) - first
+    if inside * PROBE_COST < np.int64(keys[COUNT, lane]) and inside < chunk_rows:
+        wide = carray(stack_words(LIST_SIZE), (LIST_SIZE,))
+        found = window_connections(keys, lane, chunk, log2_chunk, low, high, wide)
+        for t in range(found):
+            rows[t] = u16(wide[t] - u32(low))
+        return found
+    count = list_short(keys, lane, u16(start - low), log2_chunk, rows)
+    if inside == chunk_rows:
+        return count
+    kept = 0
+    for t in range(count):
+        row = rows[t]
+        rows[kept] = row
+        kept += np.int64(u16(row - u16(first - low)) < inside)
     return kept
 
 

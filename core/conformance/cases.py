@@ -16,7 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Product = Literal["events", "floats", "dense"]
+from synjit.hookspecs import Product
+
 PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense")
 
 Pattern = Literal["none", "one", "all", "random", "positive", "nonfinite"]
