@@ -27,6 +27,7 @@ from .intrinsics import (
     entry_at,
     leading_zeros,
     prefer_wide_vectors,
+    shift_left,
     shift_right,
     stack_words,
 )
@@ -56,6 +57,7 @@ SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 PAIR_ROW, PAIR_WEIGHT_0, PAIR_WEIGHT_1, PAIR_COLUMN = range(4)
 
 _TABLE = np.array(normal.TABLE)
+_NUMBERS = np.arange(LIST_SIZE, dtype=u16)
 _PARITY = u32(threefry.PARITY)
 _STRIDE = u32(draw.COUNTER_STRIDE)
 _WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)
@@ -90,7 +92,7 @@ def threefry2x32(k0, k1, c0, c1):
     return u32(x0 + k2), u32(u32(x1 + k0) + u32(5))
 
 
-@njit
+@njit(forceinline=False)
 def make_keys(seed, law, n_limits, columns, chunks, keys):
     """Fill the key block for LANES pairs of column and chunk.
 
@@ -187,7 +189,7 @@ def weight(row, w0, w1, table):
     return np.int32(np.int32(magnitude ^ sign) - sign)
 
 
-@njit
+@njit(forceinline=False)
 def weigh(keys, lane, base, rows, found, z):
     """Give z of the first ``found`` rows, counted from ``base``, of a lane's column."""
     prefer_wide_vectors()
@@ -198,7 +200,7 @@ def weigh(keys, lane, base, rows, found, z):
         z[t] = weight(u32(u32(rows[t]) + first), w0, w1, table)
 
 
-@njit
+@njit(forceinline=False)
 def weigh_pairs(pairs, found, z):
     """Give z of pairs of a row and a column; see PAIR_ROW for what ``pairs`` holds."""
     prefer_wide_vectors()
@@ -254,19 +256,18 @@ def _short_words(keys, row, lane, up):
     )
 
 
-@njit
+@njit(forceinline=True)
 def list_short(keys, lane, start, log2_chunk, rows):
     """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
-    prefer_wide_vectors()
     count = np.int64(keys[COUNT, lane])
     half = _half(log2_chunk)
     up = u32(u32(SHORT) - log2_chunk)
     keep = _keep(log2_chunk)
-    one = u16(u32(1) << up)
     a = _short_words(keys, MULTIPLIERS, lane, u32(0))
     b = _short_words(keys, ADDENDS, lane, up)
-    for t in range((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES):
-        x = u16(u16(t) * one)
+    numbers = _NUMBERS
+    for t in range(np.uint64((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES)):
+        x = shift_left(numbers[t], u16(up))
         for r in range(ROUNDS):
             x = u16(u16(x * a[r]) + b[r])
             shifted = shift_right(x, u16(half + u32(r & 1)))
@@ -275,7 +276,7 @@ def list_short(keys, lane, start, log2_chunk, rows):
     return count
 
 
-@njit
+@njit(forceinline=False)
 def list_places(keys, lane, chunk, log2_chunk, rows):
     """List the rows of all connections of one chunk; returns their number.
 
@@ -304,7 +305,7 @@ def list_places(keys, lane, chunk, log2_chunk, rows):
     return count
 
 
-@njit
+@njit(forceinline=False)
 def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
     """List those of the candidate rows, all of one chunk, that are connected.
 
@@ -352,7 +353,7 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
     return found
 
 
-@njit
+@njit(forceinline=False)
 def probe_rows(keys, log2_chunk, rows, connected):
     """Ask of four rows which lanes' columns they are connected to.
 

@@ -63,8 +63,9 @@ PROBE_COST, FOUND_COST, LIST_COST = 1, 12, 2
 def _accumulator(connections, word):
     """Make ``accumulate``, with the rows of a tile listed as words of 16 or 32 bits."""
 
-    @njit
+    @njit(forceinline=False)
     def accumulate(matrix, flags, batch, active, tile, sums):
+        prefer_wide_vectors()
         seed, origin, law, n_limits = matrix
         first_chunk, n_chunks, low, high = tile
         columns, chunks, keys, _, _ = scratch()
@@ -149,7 +150,7 @@ def _add_batch(rows, z, held, flags, sums):
             sums[into + b] += one_and_z & -np.int64(flags[b])
 
 
-@njit
+@njit(forceinline=False)
 def unpack(sums, n, z):
     """Part accumulators into N and Z."""
     prefer_wide_vectors()
@@ -167,7 +168,7 @@ def _weighted(n, z, loc, scale, real):
     return ones + rest
 
 
-@njit
+@njit(forceinline=False)
 def weigh_accumulators(sums, loc, scale, y):
     """Write the weighted sums of accumulators."""
     prefer_wide_vectors()
@@ -177,7 +178,7 @@ def weigh_accumulators(sums, loc, scale, y):
         y[i] = _weighted(n, z, loc, scale, y.dtype.type)
 
 
-@njit
+@njit(forceinline=False)
 def weigh_sums(n, z, loc, scale, y):
     """Write the weighted sums of N and Z."""
     prefer_wide_vectors()

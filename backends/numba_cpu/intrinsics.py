@@ -59,16 +59,22 @@ def entry_at(typingctx, table, index):
     return types.uint32(table, types.uint32), codegen
 
 
-@intrinsic
-def shift_right(typingctx, word, bits):
-    """Shift an unsigned word right by fewer bits than it has, without widening it."""
-    if word != bits or word not in {types.uint16, types.uint32}:
-        return None
+def _shift(operation):
+    """Make a shift of an unsigned word by fewer bits than it has: it stays as wide."""
 
-    def codegen(context, builder, signature, args):
-        return builder.lshr(args[0], args[1])
+    def shift(typingctx, word, bits):
+        if word != bits or word not in {types.uint16, types.uint32}:
+            return None
 
-    return word(word, bits), codegen
+        def codegen(context, builder, signature, args):
+            return getattr(builder, operation)(args[0], args[1])
+
+        return word(word, bits), codegen
+
+    return intrinsic(shift)
+
+
+shift_left, shift_right = _shift("shl"), _shift("lshr")
 
 
 @intrinsic
@@ -80,6 +86,7 @@ def prefer_wide_vectors(typingctx):
     """
 
     def codegen(context, builder, signature, args):
+        builder.function.attributes.add("noinline")
         # llvmlite's own `add` refuses the string attributes it does not list.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()

@@ -85,7 +85,7 @@ def long_connections(keys, lane, chunk, log2_chunk, low, high, rows):
     return found
 
 
-@njit
+@njit(forceinline=True)
 def short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
     """The same as 16-bit numbers.
 
