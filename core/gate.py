@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from .conformance import certificate
-from .conformance.cases import Case, Product, quick_cases
+from .conformance.cases import Case, quick_cases
 from .conformance.runner import Runner, operands_of, problem_of
 from .conformance.suite import Report, in_thread, kind_of, run
-from .hookspecs import Problem
+from .hookspecs import Problem, Product
 from .registry import Registered
 
 Grade = Literal["proved", "interpreted", "lowers", "unproved", "failed"]
@@ -216,8 +216,14 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
             if registered.hook.synjit_refuses(problem=problem):
                 continue
             operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
-            traced = jax.jit(functools.partial(registered.call, problem))
-            traced.trace(operands).lower(lowering_platforms=(platform,))
+            hooks = [registered.call]
+            if asked.product == "events" and registered.weighs:
+                hooks.append(registered.weighted)
+            for hook in hooks:
+                if hook == registered.weighted:
+                    operands |= {"w_loc": jnp.ones(()), "w_scale": jnp.ones(())}
+                traced = jax.jit(functools.partial(hook, problem))
+                traced.trace(operands).lower(lowering_platforms=(platform,))
             return ""
         return "it refused every conformance case"
 

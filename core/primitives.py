@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JAX primitives and their rules.
 
-events -> (N, Z); events and weights -> their weighted sum; floats -> (A, B); dense -> z.
+events -> (N, Z), or their weighted sum; floats -> (A, B); dense -> z.
 Two-dimensional operands, batch last. The integer products have no derivative of
 their own; the float product is linear in its values, and its transpose is itself in
 the other direction. Each is lowered, platform by platform, to a backend's hook.
@@ -203,7 +203,7 @@ def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
         shape=static.shape,
         transpose=static.transpose,
         batch=0 if operand is None else operand.shape[1],
-        dtype=str(operand.dtype) if product == "floats" else "int32",
+        dtype=str(operands[3].dtype) if product == "floats" else "int32",
         corder=static.corder,
         log2_chunk=static.log2_chunk,
         platform=platform,

@@ -68,6 +68,28 @@ class WrongForBatches(Honest):
         return [jnp.repeat(x[:, :1], x.shape[1], 1) for x in super().events(*operands)]
 
 
+class FusedWeights(Honest):
+    fault = "synjit_weighted: y"
+
+    @hookimpl
+    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
+        n, z = super().events(problem, seed, origin, law, events)
+        # One rounding too few: the product with N is exact here, as if fused.
+        high = w_loc.astype(jnp.bfloat16).astype(w_loc.dtype)
+        rest = (w_loc - high) * n + w_scale * (z * w_loc.dtype.type(2.0**-16))
+        return high * n + rest
+
+
+class WeightsSwapped(Honest):
+    fault = "synjit_weighted: y"
+
+    @hookimpl
+    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
+        return honest.synjit_weighted(
+            problem, seed, origin, law, events, w_scale, w_loc
+        )
+
+
 class TransposeIsNoOp(Honest):
     fault = "it is the product with W, not W.T"
 

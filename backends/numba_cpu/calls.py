@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .ffi import target
-from .handlers import workspace_words
+from .operands import workspace_words
 
 if TYPE_CHECKING:
     from synjit.hookspecs import Problem

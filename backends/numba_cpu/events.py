@@ -92,9 +92,7 @@ def _accumulator(connections, word):
                 if chunks[lane] != last_chunk and held <= HOLD:
                     continue
                 # A column's chunks share the words that key its weights.
-                weigh(
-                    keys, lane, low, rows[weighed:], held - weighed, z[weighed:]
-                )
+                weigh(keys, lane, low, rows[weighed:], held - weighed, z[weighed:])
                 if batch > 1:
                     at = np.int64(u32(columns[lane] - origin[1])) * batch
                     _add_batch(rows, z, held, flags[at : at + batch], sums)
@@ -207,9 +205,7 @@ def bound_chunks(active, first_chunk, n_chunks, log2_chunk, bounds):
 
 
 @njit
-def gather(
-    matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
-):
+def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z):
     """N and Z of the columns first .. last - 1 of W.T @ events.
 
     A chunk is either listed, and the events of its rows looked up, or, where few rows

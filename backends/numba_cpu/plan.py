@@ -30,12 +30,12 @@ PRIVATE = 6  # address of the accumulators of all slots but the first
 PART_COLUMNS = 7
 PLAN_WORDS = 16
 
-WORTH = 1 << 12  # connections that make up for waking a thread
+WORTH = 1 << 13  # connections that make up for waking a thread
 KEY_COST = 16  # of the keys of one chunk
 PARTS_PER_THREAD = 4
 TILE_ROWS = 1 << SHORT  # of short chunks, so that 16 bits number the rows
 # A block of keys is for LANES chunks: a part needs several blocks, to fill them.
-LEAST_PAIRS = LANES
+LEAST_PAIRS = LANES // 2
 
 
 @njit

@@ -10,7 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from .draw import COUNT, KEY_ROWS, LANES, LIST_SIZE, list_places, list_short, probe_places
+from .draw import (
+    COUNT,
+    KEY_ROWS,
+    LANES,
+    LIST_SIZE,
+    list_places,
+    list_short,
+    probe_places,
+)
 from .intrinsics import stack_words
 
 u16 = np.uint16

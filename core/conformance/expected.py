@@ -15,6 +15,7 @@ from synjit.reference import draw
 from .cases import Case
 
 BLOCK = 1 << 16  # entries drawn at once
+WEIGHTS = (0.3, -1.7)  # w_loc and w_scale, whose products must be rounded
 
 
 class Expected(NamedTuple):
@@ -54,6 +55,14 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
         results.append(total)
         bounds.append(np.abs(factor) @ np.abs(values) * unit)
     return Expected(("A", "B"), np.dtype(case.dtype), results, bounds)
+
+
+def weighted(sums: Expected, dtype: str) -> Expected:
+    """Weigh the sums of events as ``synjit_weighted`` must, rounding by rounding."""
+    n, z = (result.astype(dtype) for result in sums.results)
+    loc, scale = np.array(WEIGHTS, dtype)
+    y = loc * n + scale * (z * np.array(2.0**-reference.normal.UNIT_BITS, dtype))
+    return Expected(("y",), np.dtype(dtype), [y], sums.bounds[:1])
 
 
 def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:

@@ -17,7 +17,7 @@ from synjit.hookspecs import Problem
 
 from .cases import Case
 from .diagnosis import difference, poison
-from .expected import Expected, expected
+from .expected import WEIGHTS, Expected, expected, weighted
 
 # Calls in a row, and from threads: what happens once in a hundred calls is seen.
 CALLS = 208
@@ -57,6 +57,18 @@ def operands_of(case: Case) -> dict[str, NDArray]:
     return operands
 
 
+def _operands(case: Case, want: Expected) -> dict[str, NDArray]:
+    """The same, with weights where a weighted sum is wanted."""
+    operands = operands_of(case)
+    if want.names == ("y",):
+        operands["w_loc"], operands["w_scale"] = np.array(WEIGHTS, want.dtype)
+    return operands
+
+
+def _x64() -> bool:
+    return bool(jax.config.read("jax_enable_x64"))
+
+
 class Runner:
     """A backend on a device, and what was compiled for it.
 
@@ -85,7 +97,10 @@ class Runner:
         self.doing = str(case)
         want = expected(case)
         try:
-            return self._check(case, want)
+            reason = self._check(case, want)
+            if reason or case.product != "events" or not self.registered.weighs:
+                return reason
+            return self._check_weighted(case, want)
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001, whatever a backend may raise
@@ -103,11 +118,11 @@ class Runner:
             return f"called again and again, it raised {_describe(error)}"
 
     def _check(self, case: Case, want: Expected) -> str:
-        program, shapes = self._program(case)
+        program, shapes = self._program(case, want)
         reason = _check_form(want, shapes)
         if reason:
             return reason
-        operands = operands_of(case)
+        operands = _operands(case, want)
         kept = {name: array.copy() for name, array in operands.items()}
         on_device = jax.device_put(self._traced(case, operands), self.device)
         got = self._call(program, want, on_device)
@@ -123,14 +138,21 @@ class Runner:
                 return f"called twice, it gave two different {name}: not deterministic"
         return ""
 
+    def _check_weighted(self, case: Case, sums: Expected) -> str:
+        for dtype in ("float32", "float64")[: 1 + _x64()]:
+            reason = self._check(case, weighted(sums, dtype))
+            if reason:
+                return f"synjit_weighted: {reason}"
+        return ""
+
     def _check_calls(self, case: Case, want: Expected) -> str:
-        program, shapes = self._program(case)
+        program, shapes = self._program(case, want)
         reason = _check_form(want, shapes)
         if reason:
             return reason
         operands = jax.device_put(self._traced(case, operands_of(case)), self.device)
 
-        x64 = bool(jax.config.read("jax_enable_x64"))  # a thread of its own has its own
+        x64 = _x64()  # a thread of its own has its own
 
         def calls(number: int) -> list[list[jax.Array]]:
             with jax.enable_x64(x64):
@@ -162,32 +184,35 @@ class Runner:
 
     # --- compiling and calling ----------------------------------------------------
 
-    def _program(self, case: Case) -> tuple[Any, list[Any]]:
+    def _program(self, case: Case, want: Expected) -> tuple[Any, list[Any]]:
         """Compile what a case needs, and say what comes out of it."""
         problem = problem_of(case, self.platform)
         refusal = self.registered.hook.synjit_refuses(problem=problem)
         if refusal:
             raise Refused(refusal)
         matrix = (case.seed, case.origin, case.prob) if case.concrete else None
-        key = (problem, matrix)
+        key = (problem, matrix, want.names, want.dtype)
         if key not in self._programs:
-            self._programs[key] = self._compile(problem, case)
+            self._programs[key] = self._compile(problem, case, want)
         program: tuple[Any, list[Any]] = self._programs[key]
         return program
 
-    def _compile(self, problem: Problem, case: Case) -> tuple[Any, list[Any]]:
-        operands = operands_of(case)
+    def _compile(
+        self, problem: Problem, case: Case, want: Expected
+    ) -> tuple[Any, list[Any]]:
+        operands = _operands(case, want)
         traced = self._traced(case, operands)
         constants = {k: jnp.asarray(v) for k, v in operands.items() if k not in traced}
         shapes: list[Any] = []
+        weigh = "w_loc" in operands
 
         def program(poisoned: list[jax.Array], arrays: dict[str, jax.Array]) -> Any:
             del poisoned  # donated: the results are written over them
-            results = self.registered.call(problem, {**constants, **arrays})
+            trace = self.registered.weighted if weigh else self.registered.call
+            results = trace(problem, {**constants, **arrays})
             shapes[:] = [(r.shape, np.dtype(r.dtype)) for r in results]
             return results
 
-        want = expected(case)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Some donated buffers were not usable")
             compiled = (

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handler of the matrix written out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from . import plan as p
+from .dense import write
+from .draw import LANES, typical_count
+from .frame import array, dimension, is_handshake, result
+from .operands import matrix_of, workspace_of
+from .threads import in_parts
+
+
+@njit(forceinline=True)
+def _dense(frame):
+    out = result(frame, 0)
+    m, n = dimension(out, 0), dimension(out, 1)
+    plan, _ = workspace_of(frame, 1)
+    return matrix_of(frame), m, n, array(out, np.int32, m * n), plan
+
+
+@njit
+def _dense_part(frame, part, slot, fresh):
+    matrix, m, n, entries, plan = _dense(frame)
+    first = part * plan[p.PART_COLUMNS]
+    last = min(first + plan[p.PART_COLUMNS], n)
+    write(matrix, m, n, first, last, entries)
+
+
+_run_dense = in_parts(_dense_part)
+
+
+def dense(frame):
+    """Result int32 (m, n)."""
+    if is_handshake(frame):
+        return 0
+    matrix, m, n, entries, plan = _dense(frame)
+    if m == 0 or n == 0:
+        return 0
+    work = (typical_count(matrix[2]) * m) >> np.int64(matrix[2][0])
+    parts = p.plan_columns(frame, n, work + m // LANES + p.KEY_COST, plan)
+    _run_dense(frame, parts, plan[p.THREADS])
+    return 0

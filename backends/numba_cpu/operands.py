@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a handler finds in its call frame: the matrix, the workspace, its own part.
+
+Operands: seed (2,), origin (2,), law (LAW_WORDS,), then events or values, two-
+dimensional with the batch last, and of a weighted sum w_loc and w_scale. Results: those
+of the product, then the workspace.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
+
+from . import plan as p
+from .draw import LANES, count_limits
+from .frame import BUFFER_DATA, argument, array, dimension, result, word
+from .intrinsics import pointer_at
+from .windows import chunk_range
+
+u32 = np.uint32
+
+PLAN_WORDS = 2 * p.PLAN_WORDS  # of 32 bits
+LIST_END = 2 * LANES  # that may be read or written beyond a list of rows
+
+
+def workspace_words(
+    product: str, shape: tuple[int, int], transpose: bool, batch: int, itemsize: int
+) -> int:
+    """32-bit words of scratch memory that a product needs.
+
+    ``product`` is "weighted" or one of the contract's.
+    """
+    m, n = shape
+    words = PLAN_WORDS
+    if product == "dense" or (product == "floats" and transpose):
+        return words
+    if transpose:
+        words += (
+            m + LIST_END + bounds_words.py_func(m) + (m // 4 + 1 if batch > 1 else 0)
+        )
+        return words + (2 * n * batch if product == "weighted" else 0)
+    per_row = batch * (2 * itemsize if product == "floats" else 8)
+    return words + m * per_row // 4 + n + LIST_END
+
+
+@njit(forceinline=True)
+def matrix_of(frame):
+    """Seed, origin, law, and how many of its limits matter."""
+    law = array(argument(frame, 2), u32, LAW_WORDS)
+    return (
+        array(argument(frame, 0), u32, 2),
+        array(argument(frame, 1), u32, 2),
+        law,
+        count_limits(law),
+    )
+
+
+@njit(forceinline=True)
+def workspace_of(frame, i):
+    """The plan, and the words after it."""
+    buffer = result(frame, i)
+    words = array(buffer, u32, dimension(buffer, 0))
+    return words[:PLAN_WORDS].view(np.int64), words[PLAN_WORDS:]
+
+
+@njit(forceinline=True)
+def accumulators_of(frame, i, plan, slot, dtype, itemsize):
+    """Those of a slot: the first has them in the workspace."""
+    address = word(result(frame, i), BUFFER_DATA) + 8 * p.PLAN_WORDS
+    if slot > 0:
+        address = plan[p.PRIVATE] + (slot - 1) * 8 * plan[p.SUM_WORDS]
+    size = 8 * plan[p.SUM_WORDS] // itemsize
+    return carray(pointer_at(address, dtype), (size,))
+
+
+@njit(forceinline=True)
+def share(total, i, shares):
+    """Where the i-th of equal shares begins."""
+    return total * i // shares
+
+
+@njit(forceinline=True)
+def tile_of(matrix, m, plan, part):
+    """Chunks, and rows within the window, of a part's tile; and which split it is."""
+    _, origin, law, _ = matrix
+    k = np.int64(law[0])
+    top = np.int64(origin[0])
+    first, n_chunks = chunk_range(top, top + m, law[0])
+    split, tile = divmod(part, plan[p.TILES])
+    start = tile * plan[p.TILE_CHUNKS]
+    depth = min(plan[p.TILE_CHUNKS], n_chunks - start)
+    low = max(top, (first + start) << k)
+    high = min(top + m, (first + start + depth) << k)
+    return first + start, depth, low, high, split
+
+
+@njit(forceinline=True)
+def bounds_words(m):
+    """Words for the bounds of the chunks of m rows, of which two may be partial."""
+    return (m >> MIN_LOG2_CHUNK) + 3
