@@ -172,8 +172,8 @@ def synjit_weighted(
     float (m, batch), or (n, batch) if ``problem.transpose``
         ``w_loc * N + w_scale * (Z * 2**-16)``, to the bit: N and Z are converted, and
         the three products and the sum rounded, each on its own. A fused
-        multiply-add is another result. A sum that wrapped to N < 0 or Z = -2**31
-        adds nothing.
+        multiply-add is another result. Where, converted, N < 0 or Z = -2**31, which
+        only sums that wrapped are, they add nothing.
     """
     raise NotImplementedError
 

@@ -70,10 +70,9 @@ def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.A
     cannot fuse a product with the sum either, which would round once instead of twice,
     in one program and not in the next.
     """
-    real = loc.dtype
-    ones = jnp.where(n >= 0, loc * n.astype(real), 0)
-    rest = jnp.where(z > -(2.0**31), scale * (z.astype(real) * real.type(Z_UNIT)), 0)
-    return ones + rest
+    n, z = n.astype(loc.dtype), z.astype(loc.dtype)
+    ones = jnp.where(n >= 0, loc * n, 0)
+    return ones + jnp.where(z > -(2.0**31), scale * (z * loc.dtype.type(Z_UNIT)), 0)
 
 
 def floats(

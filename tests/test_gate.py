@@ -235,8 +235,9 @@ def test_a_broken_kernel_is_refused_and_nothing_need_be_cleared(cache, tmp_path)
     assert start(cache, **other).communicate()[0] == "certificate proved \n"
 
     kernels = copy / "backends" / "numba_cpu"
-    (path,) = (p for p in kernels.glob("*.py") if "\nONE = 1 << 32" in p.read_text())
-    path.write_text(path.read_text().replace("\nONE = 1 << 32", "\nONE = 1 << 31"))
+    right, wrong = "n[i] = halves[2 * i]", "n[i] = halves[2 * i] + 1"
+    (path,) = (p for p in kernels.glob("*.py") if right in p.read_text())
+    path.write_text(path.read_text().replace(right, wrong))
     output = start(cache, **other).communicate()[0]
     assert "failed it failed conformance, check 1 of" in output
     assert "N[" in output

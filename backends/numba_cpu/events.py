@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from synjit.reference import ABSENT, normal
+from synjit.reference import normal
 
 from .draw import (
     COUNT,
@@ -161,8 +161,9 @@ def unpack(sums, n, z):
 @njit(forceinline=True)
 def _weighted(n, z, loc, scale, real):
     """``primitives.weigh`` of one row: each operation rounds once."""
-    ones = loc * real(n) if n >= 0 else real(0)
-    rest = scale * (real(z) * real(Z_UNIT)) if z > ABSENT else real(0)
+    n, z = real(n), real(z)
+    ones = loc * n if n >= 0 else real(0)
+    rest = scale * (z * real(Z_UNIT)) if z > real(-(2.0**31)) else real(0)
     return ones + rest
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from synjit.reference import draw, normal, products, threefry
 from .frame import VERSION
 from .handlers import HANDLERS
 
+_log = logging.getLogger("synjit")
 _lock = threading.Lock()
 _compiled: dict[str, object] = {}
 
@@ -49,6 +51,12 @@ def _compile(handler):
         writable = os.access(folder, os.W_OK)
     except OSError:
         writable = False
+    if not any(folder.rglob(f"*.{handler.__name__}-*.nbi")):
+        _log.warning(
+            "synjit compiles its CPU kernel %r: once, some 10 seconds%s",
+            handler.__name__,
+            "" if writable else f", but {folder} cannot be written: in every process",
+        )
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder)
     try:
