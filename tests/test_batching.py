@@ -146,6 +146,18 @@ def test_a_batch_of_vectors_is_one_product(backend):
         return synjit.binary_jitnmv(0.5, 0.2, 0.3, x, 7, shape=SHAPE, backend=backend)
 
     text = str(jax.make_jaxpr(jax.vmap(jax.vmap(f)))(jnp.ones((4, 5, SHAPE[1]), bool)))
-    assert text.count("synjit_events") == 1
-    assert f"i32[{SHAPE[0]},20]" in text
+    assert text.count("synjit_weighted") == 1
+    assert "synjit_events" not in text
+    assert f"f32[{SHAPE[0]},20]" in text
     assert "scan" not in text
+
+
+def test_a_batch_of_weights_draws_once(backend):
+    def f(loc):
+        return synjit.binary_jitnmv(loc, 0.2, 0.3, x, 7, shape=SHAPE, backend=backend)
+
+    x = jnp.arange(SHAPE[1]) % 3 == 0
+    locs = jnp.array([0.5, -1.0, 2.0])
+    text = str(jax.make_jaxpr(jax.vmap(f))(locs))
+    assert "scan" not in text
+    np.testing.assert_array_equal(jax.vmap(f)(locs), jnp.stack([*map(f, locs)]))

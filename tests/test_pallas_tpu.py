@@ -195,13 +195,13 @@ def sharded_step():
     cut = jax.sharding.NamedSharding(mesh, jax.P("rows"))
     v = np.random.default_rng(0).random(m).astype(np.float32) * 2
     jitted = jax.jit(lambda v: step(v, mesh))
-    check = jax.export.DisabledSafetyCheck.custom_call("synjit_numba_events")
+    check = jax.export.DisabledSafetyCheck.custom_call("synjit_numba_weighted_float32")
     exported = jax.export.export(
         jitted, platforms=("cpu", "tpu"), disabled_checks=[check]
     )(jax.ShapeDtypeStruct((m,), jnp.float32, sharding=cut))
     module = exported.mlir_module()
     assert "tpu_custom_call" in module
-    assert "synjit_numba_events" in module
+    assert "synjit_numba_weighted_float32" in module
     matrix = reference.Matrix(7, 0.1, (m, m))
     want = matrix.events((v > 1)[:, None])
     for run in (jitted, jax.jit(exported.call)):
