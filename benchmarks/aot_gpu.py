@@ -35,7 +35,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 
-from synjit.backends.pallas_gpu import calls, kernels  # noqa: E402
+from synjit.backends.pallas_gpu import calls, lanes  # noqa: E402
 from synjit.hookspecs import Problem  # noqa: E402
 from synjit.reference import draw  # noqa: E402
 
@@ -237,10 +237,10 @@ def per_term(problem: Problem, lines: list[str]) -> float | None:
     size = max(b - a + 1 for a, b in inner)
     around = count - sum(b - a + 1 for a, b in inner)
     if problem.product == "dense":
-        return size + around / kernels.ROWS
+        return size + around / lanes.ROWS
     if not problem.transpose and calls.asks_rows(problem):
-        per_lane = kernels.ROWS // kernels.LANES
-        return size / per_lane + around / (per_lane * kernels.LANES)
+        per_lane = lanes.ROWS // lanes.LANES
+        return size / per_lane + around / (per_lane * lanes.LANES)
     return size + around / calls.MEAN_COUNT
 
 

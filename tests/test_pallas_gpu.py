@@ -7,7 +7,6 @@ kind. ``benchmarks/gpu_device.py`` runs them all on a device.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import subprocess
 import sys
@@ -99,16 +98,6 @@ def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
 # --- lowered for a GPU ------------------------------------------------------------
 
 
-def some_gpu():
-    """Say which GPU is meant: jax 0.11 asks when it lowers, earlier ones do not."""
-    try:
-        chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
-    except (AttributeError, TypeError):
-        return contextlib.nullcontext()
-    mesh = jax.sharding.AbstractMesh((), (), abstract_device=chip)
-    return jax.sharding.use_abstract_mesh(mesh)
-
-
 def arguments(problem: Problem) -> list[jax.ShapeDtypeStruct]:
     result = [jax.ShapeDtypeStruct((w,), jnp.uint32) for w in (2, 2, draw.LAW_WORDS)]
     if problem.product != "dense":
@@ -133,9 +122,8 @@ PROBLEMS = [
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_lowers_without_a_gpu_and_within_its_memory(problem):
     function = functools.partial(getattr(calls, problem.product), problem)
-    with some_gpu():
-        traced = jax.jit(function).trace(*arguments(problem))
-        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    traced = jax.jit(function).trace(*arguments(problem))
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert "xla.gpu.triton" in text
     bound = calls.temporary_bytes(problem)
     results = {v.aval.shape for v in traced.jaxpr.jaxpr.outvars}
@@ -159,10 +147,13 @@ def test_lowers_inside_shard_map():
     whole = jax.sharding.PartitionSpec()
     over = (whole, whole, whole, jax.sharding.PartitionSpec("x"))
     run = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=over, out_specs=whole))
-    if jax.__version_info__ >= (0, 11):
-        pytest.skip("jax 0.11 takes one mesh: that of the devices, or some GPU's")
-    text = run.trace(*arguments(problem)).lower(lowering_platforms=("cuda",)).as_text()
-    assert "xla.gpu.triton" in text
+    traced = run.trace(*arguments(problem))
+    if jax.__version_info__ >= (0, 11):  # it takes the mesh's device, which is a CPU
+        with pytest.raises(RuntimeError, match="specify an abstract GPU"):
+            traced.lower(lowering_platforms=("cuda",))
+    else:
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+        assert "xla.gpu.triton" in text
 
 
 def equations(jaxpr):
@@ -201,7 +192,7 @@ def test_integers_are_added_by_relaxed_integer_atomics(capsys):
         )(*operands)
 
     words = [jax.ShapeDtypeStruct((size,), jnp.int32) for size in (32, 32, 64)]
-    with some_gpu():
+    with calls._some_gpu():
         jax.jit(add).trace(*words).lower(lowering_platforms=("cuda",))
     lines = [line for line in capsys.readouterr().out.splitlines() if "atomic" in line]
     triton = [line for line in lines if "tt.atomic_rmw" in line]

@@ -9,6 +9,7 @@ the size of the matrix. ``temporary_bytes`` states the bound.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ from jax.experimental.pallas import triton as plgpu
 
 from synjit.reference import draw, normal
 
-from . import kernels
-from .kernels import LANES, ROWS
+from .asking import ask_rows
+from .lanes import LANES, ROWS
+from .listing import list_columns
+from .summing import sum_columns
+from .writing import write_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,7 +130,7 @@ def dense(
         return jnp.zeros(problem.shape, jnp.int32)
     blocks = -(-n // LANES)
     out = _call(
-        kernels.write_columns,
+        write_columns,
         problem,
         (blocks * _row_blocks(m),),
         [jax.ShapeDtypeStruct((m * n,), jnp.int32)],
@@ -167,7 +171,7 @@ def _list(
     sums = [jnp.zeros(m * batch, dtype) for _ in range(n_sums)]
     inputs = (*matrix, _table(), active, before[-1:], operand)
     return _call(
-        kernels.list_columns,
+        list_columns,
         problem,
         (programs,),
         [jax.ShapeDtypeStruct(s.shape, s.dtype) for s in sums],
@@ -189,7 +193,7 @@ def _ask_rows(
     blocks, tiles = _row_blocks(m), -(-batch // tile)
     splits = _splits(blocks * tiles, -(-problem.shape[1] // LANES))
     parts = _call(
-        kernels.ask_rows,
+        ask_rows,
         problem,
         (blocks * splits * tiles,),
         [jax.ShapeDtypeStruct((splits * m * batch,), dtype)] * 2,
@@ -217,7 +221,7 @@ def _sum_columns(
     blocks, tiles = -(-n // LANES), -(-batch // tile)
     splits = _splits(blocks * tiles, _max_chunks(problem))
     parts = _call(
-        kernels.sum_columns,
+        sum_columns,
         problem,
         (blocks * splits * tiles,),
         [jax.ShapeDtypeStruct((splits * n * batch,), dtype)] * 2,
@@ -248,7 +252,7 @@ def _call(
     """Run a kernel on whole arrays, one warp to a program."""
     interpreted = problem.platform == "cpu"
     operands, varying = _alike(operands)
-    return pl.pallas_call(
+    call = pl.pallas_call(
         functools.partial(kernel, device=not interpreted, **static),
         out_shape=[jax.ShapeDtypeStruct(o.shape, o.dtype, **varying) for o in out],
         grid=grid,
@@ -256,7 +260,23 @@ def _call(
         compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpreted,
         name=f"synjit_{kernel.__name__}",
-    )(*operands)
+    )
+    with contextlib.nullcontext() if interpreted else _some_gpu():
+        return call(*operands)
+
+
+def _some_gpu() -> Any:
+    """Say which GPU is meant where there is none: jax 0.11 asks when it lowers.
+
+    It makes no difference to the kernels, which are compiled where they run. Inside
+    ``jax.shard_map`` the mesh says it, and cannot be told otherwise.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    here = jax.devices()[0].platform
+    if jax.__version_info__ < (0, 11) or mesh.abstract_device or here == "gpu":
+        return contextlib.nullcontext()
+    chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
+    return jax.sharding.use_abstract_mesh(mesh.update(abstract_device=chip))
 
 
 def _alike(operands: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
