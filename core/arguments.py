@@ -57,7 +57,8 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
         row, column = origin
     except (TypeError, ValueError):
         raise TypeError(f"{wanted}, got {_describe(origin)}") from None
-    words, valid = [], None
+    words: list[Any] = []
+    valid = None
     for start, most in zip((row, column), last, strict=True):
         if isinstance(start, jax.core.Tracer):
             if start.shape != () or not jnp.issubdtype(start.dtype, jnp.integer):

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step of a small microcircuit, its rows cut over four devices: the same bits."""
+
+import functools
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from synjit.demo import Parameters, build
+from synjit.demo.dynamics import delay_bits, make_step
+from synjit.demo.simulation import _initial_state
+
+SIZES = {"L4E": 240, "L4I": 80}
+DEVICES = 4
+# The functions that kernels are called by, platform by platform.
+CALLS = {
+    "cpu": "synjit_numba_events",
+    "cuda": "__gpu$xla.gpu.triton",
+    "tpu": "tpu_custom_call",
+}
+
+
+@functools.cache
+def network():
+    return build(seed=3, parameters=Parameters().only(SIZES))
+
+
+@functools.cache
+def whole_step():
+    return make_step(network(), None)
+
+
+@functools.cache
+def sharded_step():
+    mesh = jax.make_mesh((4,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows, everywhere = P("rows"), P()
+    return jax.shard_map(
+        make_step(network(), None, axis="rows"),
+        mesh=mesh,
+        in_specs=(rows, rows, everywhere),
+        out_specs=rows,
+    )
+
+
+@functools.cache
+def inputs():
+    direct = [current.to_decimal(u.pA) for current in network().background]
+    bits = tuple(map(delay_bits, network().delays))
+    return _initial_state(network()).neurons, bits, jnp.array(direct, jnp.float32)
+
+
+def run(step, steps):
+    """Take some steps; the neurons then, and who spiked when."""
+    state, bits, direct = inputs()
+
+    def one(state, _):
+        state = step(state, bits, direct)
+        return state, [n.history.recent & 1 for n in state]
+
+    return jax.jit(lambda s: jax.lax.scan(one, s, length=steps))(state)
+
+
+def assert_same(got, right):
+    jax.tree.map(np.testing.assert_array_equal, got, right)
+
+
+def test_a_part_of_the_model():
+    populations = network().parameters.populations
+    assert {p.name: p.size for p in populations} == SIZES
+    assert network().sizes == tuple(SIZES.values())
+    full = Parameters().connection_probabilities
+    assert network().parameters.connection_probabilities == (
+        (full[2][2], full[2][3]),
+        (full[3][2], full[3][3]),
+    )
+
+
+def test_sharded_by_rows_it_takes_the_same_steps():
+    right = run(whole_step(), 200)
+    for spikes in right[1]:
+        assert spikes.sum() > spikes.shape[1]  # each neuron spikes once or so
+    assert_same(run(sharded_step(), 200), right)
+
+
+def test_each_device_is_asked_for_its_rows_only():
+    text = str(jax.make_jaxpr(sharded_step())(*inputs()))
+    for size in SIZES.values():
+        assert f"shape=({size // DEVICES}, " in text
+        assert f"shape=({size}, " not in text
+
+
+def exported(step, platforms):
+    checks = [jax.export.DisabledSafetyCheck.custom_call(n) for n in CALLS.values()]
+    export = jax.export.export(
+        jax.jit(step), platforms=platforms, disabled_checks=checks
+    )
+    artifact = export(*inputs())
+    text = artifact.mlir_module()
+    for platform in platforms:
+        assert CALLS[platform] in text
+    return jax.export.deserialize(artifact.serialize())
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_one_artifact_for_all_platforms(sharded):
+    platforms = ("cpu", "cuda", "tpu")
+    if sharded and jax.__version_info__ >= (0, 11):
+        platforms = ("cpu", "tpu")  # it lowers for CUDA on a mesh of GPUs only
+    step = sharded_step() if sharded else whole_step()
+    back = exported(step, platforms)
+    assert back.nr_devices == (DEVICES if sharded else 1)
+    state, _ = run(whole_step(), 90)  # spikes are on their way
+    others = inputs()[1:]
+    right = jax.jit(whole_step())(state, *others)
+    given = state, *others
+    if sharded:
+        shardings = back.in_shardings_jax(
+            jax.make_mesh((4,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+        )
+        leaves, tree = jax.tree.flatten(given)
+        placed = map(jax.device_put, leaves, shardings)
+        given = jax.tree.unflatten(tree, placed)
+    assert_same(jax.jit(back.call)(*given), right)
+    quiet = jax.jit(whole_step())(*inputs())
+    assert not np.array_equal(right[0].current, quiet[0].current)
