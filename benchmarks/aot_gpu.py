@@ -98,12 +98,22 @@ GPUS = {gpu.name: gpu for gpu in _GPUS}
 
 
 def variants() -> list[Problem]:
-    """Return every kernel, with what decides its code."""
+    """Return every kernel, with what decides its code.
+
+    Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
+    have two kernels, one of which is run.
+    """
     shape = (100_000, 100_000)
+    shortest = draw.MIN_LOG2_CHUNK
     found = []
     for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
         for dtype in dtypes:
-            for k, transpose in ((13, False), (None, False), (8, False), (13, True)):
+            for k, transpose in (
+                (13, False),
+                (None, False),
+                (shortest, False),
+                (13, True),
+            ):
                 batches = (1, 3, 40) if k == 13 else (1, 6)
                 if dtype == "float64":
                     batches = batches[:2]
@@ -123,8 +133,8 @@ def label(problem: Problem) -> str:
     return f"{problem.product}{dtype} {way} {k} x{problem.batch}"
 
 
-def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
-    """Compile; give the PTX of the kernel, and the temporary bytes of the whole."""
+def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str], int]:
+    """Compile; give the PTX of each kernel, and the temporary bytes of the whole."""
     m, n = problem.shape
     sharding = jax.sharding.SingleDeviceSharding(device)
 
@@ -147,8 +157,24 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
         traced = jax.jit(product).trace(*arguments)
         compiled = traced.lower(lowering_platforms=("cuda",)).compile()
     texts = [path.read_text() for path in DUMP.glob(f"*.jit_{name}.*.ptx")]
-    (kernel,) = [text for text in texts if ".entry synjit_" in text]
-    return kernel, compiled.memory_analysis().temp_size_in_bytes
+    kernels: dict[str, str] = {}
+    for text in texts:
+        if entry := re.search(r"\.entry synjit_(\w+)", text):
+            kernels[entry[1]] = text
+    if kernels.keys() != expected_kernels(problem):
+        raise RuntimeError(f"the kernels are {', '.join(kernels) or 'none'}")
+    return kernels, compiled.memory_analysis().temp_size_in_bytes
+
+
+def expected_kernels(problem: Problem) -> set[str]:
+    """Name the kernels that a product is compiled to."""
+    if problem.product == "dense":
+        return {"write_columns"}
+    if problem.transpose:
+        return {"sum_columns"}
+    asks = calls.asks_rows(problem)
+    names = {True: "ask_rows", False: "list_columns"}
+    return set(names.values()) if asks is None else {names[asks]}
 
 
 # --- what the compiled kernel is like ---------------------------------------------
@@ -212,13 +238,13 @@ def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
     return count, sorted(ends.items())
 
 
-def per_term(problem: Problem, lines: list[str]) -> float | None:
+def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
     """Estimate a lane's instructions for one connection, or one entry asked for.
 
     The innermost loop's, and a share of what is around it. A traced prob is taken to
     be like any, and a batch of many has a loop in the loop: not estimated.
     """
-    if problem.batch > 1:
+    if batch > 1:
         return None
     count, found = loops(lines)
     inner = [
@@ -228,16 +254,16 @@ def per_term(problem: Problem, lines: list[str]) -> float | None:
     ]
     size = max(b - a + 1 for a, b in inner)
     around = count - sum(b - a + 1 for a, b in inner)
-    if problem.product == "dense":
+    if kernel == "write_columns":
         return size + around / lanes.ROWS
-    if not problem.transpose and calls.asks_rows(problem):
+    if kernel == "ask_rows":
         per_lane = lanes.ROWS // lanes.LANES
         return size / per_lane + around / (per_lane * lanes.LANES)
     return size + around / calls.MEAN_COUNT
 
 
 def complaints(
-    problem: Problem, ptx: str, facts: dict[str, int], temp: int
+    problem: Problem, kernel: str, ptx: str, facts: dict[str, int], temp: int
 ) -> list[str]:
     """Say what is wrong with a kernel that did compile."""
     found = []
@@ -247,8 +273,7 @@ def complaints(
         found.append("an atomic fences")
     if problem.product == "events" and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
         found.append("adds floats, where integers are summed")
-    scatters = not (problem.transpose or calls.asks_rows(problem))
-    scatters = scatters and problem.product != "dense"
+    scatters = kernel == "list_columns"
     if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
         found.append("has atomics" if not scatters else "has no relaxed atomics")
     bound = calls.temporary_bytes(problem)
@@ -258,8 +283,8 @@ def complaints(
 
 
 HEADER = (
-    f"{'variant':26}{'registers':>10}{'spills':>8}{'shared':>8}{'temp MB':>9}"
-    f"{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
+    f"{'variant':26}{'kernel':14}{'registers':>10}{'spills':>8}{'shared':>8}"
+    f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
 )
 
 
@@ -275,21 +300,23 @@ def compile_all(gpu: Gpu, only: str) -> int:
             continue
         start = time.perf_counter()
         try:
-            ptx, temp = compile_for(topology.devices[0], problem, f"variant_{number}")
-            facts, lines = assemble(ptx, gpu.arch)
+            kernels, temp = compile_for(topology.devices[0], problem, f"v{number}")
+            assembled = {name: assemble(ptx, gpu.arch) for name, ptx in kernels.items()}
         except Exception as error:  # noqa: BLE001, whatever a compiler may raise
             failed += 1
             print(f"{label(problem):26} FAILED: {type(error).__name__}: {error}")
             continue
-        row = f"{label(problem):26}{facts['registers']:10}{facts['spills']:8}"
-        row += f"{facts['shared']:8}{temp / 1e6:9.2f}"
-        row += f"{time.perf_counter() - start:12.1f}"
-        if instructions := per_term(problem, lines):
-            rate = gpu.integer_lanes_per_second / instructions / 1e9
-            row += f"{instructions:8.0f}{rate:8.0f}"
-        wrong = complaints(problem, ptx, facts, temp)
-        failed += bool(wrong)
-        print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
+        seconds = time.perf_counter() - start
+        for name, (facts, lines) in sorted(assembled.items()):
+            row = f"{label(problem):26}{name:14}{facts['registers']:10}"
+            row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
+            row += f"{seconds:12.1f}"
+            if instructions := per_term(name, problem.batch, lines):
+                rate = gpu.integer_lanes_per_second / instructions / 1e9
+                row += f"{instructions:8.0f}{rate:8.0f}"
+            wrong = complaints(problem, name, kernels[name], facts, temp)
+            failed += bool(wrong)
+            print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
     return failed
 
 

@@ -20,7 +20,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 import synjit
-from synjit import conformance, dispatch
+from synjit import conformance, dispatch, reference
 from synjit.backends.pallas_gpu import atomics, calls
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
@@ -36,7 +36,8 @@ CASES = [
     Case("events", 0.1, (2500, 50)),
     Case("events", 1e-4, (700, 300), pattern="all"),
     Case("events", 0.1, (1500, 60), origin=(700, 3), seed=-1, batch=5),
-    # every entry asked for: dense, and a window lower than its chunk
+    # every entry asked for: dense, low, and a window lower than its chunk
+    Case("events", 0.5, (1500, 30)),
     Case("events", 0.5, (257, 129)),
     Case("events", 0.01, (50, 60), origin=(8170, 9), batch=2),
     # listed where many rows are active, asked where few are
@@ -44,7 +45,7 @@ CASES = [
     Case("events", 0.1, (1500, 60), transpose=True, pattern="one", origin=(700, 3)),
     Case("events", 0.3, (511, 17), transpose=True, batch=9),
     Case("floats", 0.1, (1500, 60), batch=2),
-    Case("floats", 0.77, (300, 65), batch=5),
+    Case("floats", 0.77, (1100, 15), batch=5),
     Case("floats", 0.01, (8193, 40), transpose=True, batch=2),
     Case("dense", 0.01, (8193, 40)),
     Case("dense", 0.77, (300, 65), origin=(8170, 9), seed=2**40 + 5),
@@ -71,6 +72,38 @@ def test_traced_law_gives_the_same(prob):
     want = expected(case).results
     np.testing.assert_array_equal(n, want[0])
     np.testing.assert_array_equal(z, want[1])
+
+
+@pytest.mark.parametrize(
+    ("prob", "rows", "asks"),
+    [
+        # chunks of 1024 rows: listed where 3 * 1024 * prob connections cost less
+        (0.07, 10**5, False),
+        (0.25, 10**5, False),
+        (0.4, 10**5, True),
+        (1.0, 10**5, True),
+        # the window is lower than its chunks
+        (0.25, 400, True),
+        (0.1, 280, True),
+        (1e-3, 287, True),
+        # longer chunks, of 64 to 128 connections
+        (0.03, 10**5, False),
+        (1e-3, 289, False),
+        (1e-6, 10**6, False),
+    ],
+)
+def test_what_is_cheaper_decides_between_asking_and_listing(prob, rows, asks):
+    law = reference.law(prob)
+    words = jnp.asarray(law.encode())
+    known = Problem(
+        "events", (rows, 10), False, 1, "int32", True, law.log2_chunk, "cuda"
+    )
+    sure = calls.asks_rows(known)
+    assert (bool(calls._asks_now(known, words)) if sure is None else sure) == asks
+    if rows > 288:  # of a traced prob only the law knows
+        traced = replace(known, log2_chunk=None)
+        assert calls.asks_rows(traced) is None
+        assert bool(calls._asks_now(traced, words)) == asks
 
 
 def test_columns_cut_into_bands_give_the_same(monkeypatch):
@@ -113,7 +146,7 @@ PROBLEMS = [
     for transpose, batch, k in (
         (False, 1, 17),
         (False, 3, None),
-        (False, 3, 8),
+        (False, 3, 10),
         (True, 3, 17),
     )
 ] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, "cuda")]
