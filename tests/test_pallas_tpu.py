@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
+import synjit
 from synjit import Problem, dispatch, gate, reference
 from synjit.backends.pallas_tpu import calls, plugin, sizes
 from synjit.conformance import suite
@@ -186,6 +187,20 @@ def test_refuses_what_does_not_fit_the_device():
     assert sizes.refusal(asked) == ""
     assert "bytes" in sizes.refusal(asked, memory=2**31)
     assert sizes.refusal(asked, memory=2**33) == ""
+
+
+def test_what_does_not_fit_is_refused_before_it_is_lowered(monkeypatch):
+    monkeypatch.setattr(plugin, "_memory", lambda _: 2**30)
+
+    @jax.jit
+    def dense(seed):
+        return synjit.jitn(
+            1.0, 0.1, 0.5, seed, shape=(2**14, 2**14), backend="pallas_tpu"
+        )
+
+    refusal = "bytes, and the device has 1073741824; take fewer"
+    with pytest.raises(synjit.BackendError, match=refusal):
+        dense.trace(np.int32(1)).lower(lowering_platforms=("tpu",))
 
 
 def test_many_vectors_keep_to_one_pass_of_vector_memory():
