@@ -135,8 +135,8 @@ def kernel(
     pltpu.sync_copy(z, z_out.at[to])
 
 
-def compile_for(device: Any) -> None:
-    """Compile for a device of a topology.
+def compile_for(device: Any) -> int:
+    """Compile for a device of a topology; give the bytes of workspace.
 
     Raises
     ------
@@ -169,4 +169,5 @@ def compile_for(device: Any) -> None:
             jax.ShapeDtypeStruct((s,), jnp.int32, sharding=whole) for s in sizes
         ]
         traced = jax.jit(listing).trace(*operands)
-        traced.lower(lowering_platforms=("tpu",)).compile()
+        compiled = traced.lower(lowering_platforms=("tpu",)).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
