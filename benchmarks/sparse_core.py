@@ -4,7 +4,8 @@
 An experiment, and no part of the backend: ``docs/tpu.md`` says why. It goes down the
 columns of a list; of each chunk it draws key words, lists the places of all
 connections, weighs them, and adds them to the sums of a subcore's own rows. Counts
-are given, not drawn. It compiles; nothing here or elsewhere can run or interpret it.
+are given, not drawn. It compiles, and its body on stand-ins gives the reference's
+bits (``tests/test_sparse_core.py``); nothing here can run or interpret it as a whole.
 """
 
 from __future__ import annotations
