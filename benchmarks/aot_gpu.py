@@ -13,7 +13,6 @@ temporary memory than the backend states.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import shutil
@@ -21,12 +20,16 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DUMP = Path(tempfile.mkdtemp(prefix="synjit-aot-"))
+FOLDER = tempfile.TemporaryDirectory(prefix="synjit-aot-")
+DUMP = Path(FOLDER.name)
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used here
+os.environ["LLVM_DISABLE_SYMBOLIZATION"] = "1"  # of stack traces that nobody reads
 os.environ["XLA_FLAGS"] = (
     f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_emitter_re=.*"
 )
@@ -35,7 +38,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 
-from synjit.backends.pallas_gpu import calls, kernels  # noqa: E402
+from synjit.backends.pallas_gpu import calls, lanes  # noqa: E402
 from synjit.hookspecs import Problem  # noqa: E402
 from synjit.reference import draw  # noqa: E402
 
@@ -87,19 +90,30 @@ class Gpu:
         return self.multiprocessors * 64 * self.clock_ghz * 1e9
 
 
-GPUS = (
+_GPUS = (
     Gpu("H100", "sm_90a", 9, 132, 1.755, 233472, 3352 * 10**9, 80 * 2**30, 50 * 2**20),
     Gpu("A100", "sm_80", 8, 108, 1.41, 167936, 1555 * 10**9, 40 * 2**30, 40 * 2**20),
 )
+GPUS = {gpu.name: gpu for gpu in _GPUS}
 
 
 def variants() -> list[Problem]:
-    """Return every kernel, with what decides its code."""
+    """Return every kernel, with what decides its code.
+
+    Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
+    have two kernels, one of which is run.
+    """
     shape = (100_000, 100_000)
+    shortest = draw.MIN_LOG2_CHUNK
     found = []
     for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
         for dtype in dtypes:
-            for k, transpose in ((13, False), (None, False), (8, False), (13, True)):
+            for k, transpose in (
+                (13, False),
+                (None, False),
+                (shortest, False),
+                (13, True),
+            ):
                 batches = (1, 3, 40) if k == 13 else (1, 6)
                 if dtype == "float64":
                     batches = batches[:2]
@@ -119,8 +133,8 @@ def label(problem: Problem) -> str:
     return f"{problem.product}{dtype} {way} {k} x{problem.batch}"
 
 
-def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
-    """Compile; give the PTX of the kernel, and the temporary bytes of the whole."""
+def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str], int]:
+    """Compile; give the PTX of each kernel, and the temporary bytes of the whole."""
     m, n = problem.shape
     sharding = jax.sharding.SingleDeviceSharding(device)
 
@@ -139,24 +153,28 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[str, int]:
 
     product.__name__ = name
     wide = problem.dtype == "float64"
-    with jax.enable_x64(True) if wide else contextlib.nullcontext(), abstract(device):
+    with jax.enable_x64(wide):
         traced = jax.jit(product).trace(*arguments)
         compiled = traced.lower(lowering_platforms=("cuda",)).compile()
     texts = [path.read_text() for path in DUMP.glob(f"*.jit_{name}.*.ptx")]
-    (kernel,) = [text for text in texts if ".entry synjit_" in text]
-    return kernel, compiled.memory_analysis().temp_size_in_bytes
+    kernels: dict[str, str] = {}
+    for text in texts:
+        if entry := re.search(r"\.entry synjit_(\w+)", text):
+            kernels[entry[1]] = text
+    if kernels.keys() != expected_kernels(problem):
+        raise RuntimeError(f"the kernels are {', '.join(kernels) or 'none'}")
+    return kernels, compiled.memory_analysis().temp_size_in_bytes
 
 
-def abstract(device: Any) -> Any:
-    """Tell jax 0.11 which GPU is meant; earlier ones do not ask."""
-    kind = f"NVIDIA {device.device_kind or 'H100'}"
-    try:
-        chip = jax.sharding.AbstractDevice(kind, None, platform="gpu")
-    except (AttributeError, TypeError):
-        return contextlib.nullcontext()
-    return jax.sharding.use_abstract_mesh(
-        jax.sharding.AbstractMesh((), (), abstract_device=chip)
-    )
+def expected_kernels(problem: Problem) -> set[str]:
+    """Name the kernels that a product is compiled to."""
+    if problem.product == "dense":
+        return {"write_columns"}
+    if problem.transpose:
+        return {"sum_columns"}
+    asks = calls.asks_rows(problem)
+    names = {True: "ask_rows", False: "list_columns"}
+    return set(names.values()) if asks is None else {names[asks]}
 
 
 # --- what the compiled kernel is like ---------------------------------------------
@@ -220,13 +238,13 @@ def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
     return count, sorted(ends.items())
 
 
-def per_term(problem: Problem, lines: list[str]) -> float | None:
+def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
     """Estimate a lane's instructions for one connection, or one entry asked for.
 
     The innermost loop's, and a share of what is around it. A traced prob is taken to
     be like any, and a batch of many has a loop in the loop: not estimated.
     """
-    if problem.batch > 1:
+    if batch > 1:
         return None
     count, found = loops(lines)
     inner = [
@@ -236,16 +254,16 @@ def per_term(problem: Problem, lines: list[str]) -> float | None:
     ]
     size = max(b - a + 1 for a, b in inner)
     around = count - sum(b - a + 1 for a, b in inner)
-    if problem.product == "dense":
-        return size + around / kernels.ROWS
-    if not problem.transpose and calls.asks_rows(problem):
-        per_lane = kernels.ROWS // kernels.LANES
-        return size / per_lane + around / (per_lane * kernels.LANES)
+    if kernel == "write_columns":
+        return size + around / lanes.ROWS
+    if kernel == "ask_rows":
+        per_lane = lanes.ROWS // lanes.LANES
+        return size / per_lane + around / (per_lane * lanes.LANES)
     return size + around / calls.MEAN_COUNT
 
 
 def complaints(
-    problem: Problem, ptx: str, facts: dict[str, int], temp: int
+    problem: Problem, kernel: str, ptx: str, facts: dict[str, int], temp: int
 ) -> list[str]:
     """Say what is wrong with a kernel that did compile."""
     found = []
@@ -255,8 +273,7 @@ def complaints(
         found.append("an atomic fences")
     if problem.product == "events" and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
         found.append("adds floats, where integers are summed")
-    scatters = not (problem.transpose or calls.asks_rows(problem))
-    scatters = scatters and problem.product != "dense"
+    scatters = kernel == "list_columns"
     if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
         found.append("has atomics" if not scatters else "has no relaxed atomics")
     bound = calls.temporary_bytes(problem)
@@ -265,48 +282,76 @@ def complaints(
     return found
 
 
-def main() -> int:
-    """Compile all, print a table, and return how many failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--only", default="", help="variants whose label has this in it"
+HEADER = (
+    f"{'variant':26}{'kernel':14}{'registers':>10}{'spills':>8}{'shared':>8}"
+    f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
+)
+
+
+def compile_all(gpu: Gpu, only: str) -> int:
+    """Compile all variants for a GPU, print a table; give how many failed."""
+    topology = topologies.get_topology_desc(
+        gpu.name.lower(), "cuda", target_config=gpu.target(), topology="1x1x1"
     )
-    only = parser.parse_args().only
     failed = 0
+    print(f"{gpu.name} ({gpu.arch})\n{HEADER}", flush=True)
+    for number, problem in enumerate(variants()):
+        if only not in label(problem):
+            continue
+        start = time.perf_counter()
+        try:
+            kernels, temp = compile_for(topology.devices[0], problem, f"v{number}")
+            assembled = {name: assemble(ptx, gpu.arch) for name, ptx in kernels.items()}
+        except Exception as error:  # noqa: BLE001, whatever a compiler may raise
+            failed += 1
+            print(f"{label(problem):26} FAILED: {type(error).__name__}: {error}")
+            continue
+        seconds = time.perf_counter() - start
+        for name, (facts, lines) in sorted(assembled.items()):
+            row = f"{label(problem):26}{name:14}{facts['registers']:10}"
+            row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
+            row += f"{seconds:12.1f}"
+            if instructions := per_term(name, problem.batch, lines):
+                rate = gpu.integer_lanes_per_second / instructions / 1e9
+                row += f"{instructions:8.0f}{rate:8.0f}"
+            wrong = complaints(problem, name, kernels[name], facts, temp)
+            failed += bool(wrong)
+            print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
+    return failed
+
+
+def main() -> int:
+    """Compile for each GPU in a process of its own; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="variants with this in their label")
+    parser.add_argument("--gpus", nargs="*", choices=list(GPUS), default=list(GPUS))
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--compile", choices=list(GPUS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.compile:
+        return int(compile_all(GPUS[options.compile], options.only) > 0)
     print(
         "Compiled, not run. 'instr' is a lane's instructions per connection listed or"
     )
     print("entry asked for, 10^9/s what integer units alone would allow: estimates.\n")
-    header = f"{'variant':26}{'registers':>10}{'spills':>8}{'shared':>8}{'temp MB':>9}"
-    for gpu in GPUS:
-        topology = topologies.get_topology_desc(
-            gpu.name.lower(), "cuda", target_config=gpu.target(), topology="1x1x1"
+    command = [sys.executable, __file__, "--only", options.only, "--compile"]
+
+    def compile_apart(name: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, name], capture_output=True, text=True, check=False
         )
-        print(f"{gpu.name} ({gpu.arch})\n{header}{'instr':>8}{'10^9/s':>8}")
-        for number, problem in enumerate(variants()):
-            if only not in label(problem):
-                continue
-            name = f"{gpu.name.lower()}_{number}"
-            try:
-                ptx, temp = compile_for(topology.devices[0], problem, name)
-                facts, lines = assemble(ptx, gpu.arch)
-            except Exception as error:  # noqa: BLE001, whatever a compiler may raise
-                failed += 1
-                print(f"{label(problem):26} FAILED: {type(error).__name__}: {error}")
-                continue
-            row = f"{label(problem):26}{facts['registers']:10}{facts['spills']:8}"
-            row += f"{facts['shared']:8}{temp / 1e6:9.2f}"
-            if instructions := per_term(problem, lines):
-                rate = gpu.integer_lanes_per_second / instructions / 1e9
-                row += f"{instructions:8.0f}{rate:8.0f}"
-            wrong = complaints(problem, ptx, facts, temp)
-            failed += bool(wrong)
-            print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
-        print()
-    shutil.rmtree(DUMP)
-    print(f"{failed} failed" if failed else "all compiled")
-    return failed
+
+    failed = []
+    with ThreadPoolExecutor(options.processes) as pool:
+        done = pool.map(compile_apart, options.gpus)
+        for name, child in zip(options.gpus, done, strict=True):
+            print(child.stdout, flush=True)
+            if child.returncode:
+                failed.append(name)
+                print(child.stderr[-2000:], file=sys.stderr)
+    print(f"failed: {', '.join(failed)}" if failed else "all compiled")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main()))
+    sys.exit(main())

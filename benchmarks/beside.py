@@ -30,11 +30,12 @@ class Beside:
 
     def ask(self, request: Any) -> Any:
         """Send a request and wait for the answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        while line := self.process.stdout.readline():
+        requests, answers = self.process.stdin, self.process.stdout
+        if requests is None or answers is None:
+            raise RuntimeError("brainevent's process was started without pipes")
+        requests.write(json.dumps(request) + "\n")
+        requests.flush()
+        while line := answers.readline():
             if line.startswith("="):
                 return json.loads(line[1:])
         raise RuntimeError("brainevent's process has ended")

@@ -7,9 +7,9 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
-
 
 SHORT = 0.02
 
@@ -60,13 +60,11 @@ def limit_threads(number: int) -> None:
 def machine() -> str:
     """Name the processor, the cores, and how busy they are with other things."""
     name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as lines:
-            name = next(
-                line.split(":")[1].strip() for line in lines if "model name" in line
-            )
-    except (OSError, StopIteration):
-        pass
+    about = Path("/proc/cpuinfo")
+    for line in about.read_text().splitlines() if about.exists() else []:
+        if line.startswith("model name"):
+            name = line.split(":")[1].strip()
+            break
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     cores = len(os.sched_getaffinity(0))
     return f"{name}, {cores} cores, {platform.system()}; load average {load}"

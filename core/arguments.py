@@ -36,6 +36,48 @@ def check_shape(shape: Any) -> tuple[int, int]:
     return lengths[0], lengths[1]
 
 
+# --- origin -----------------------------------------------------------------------
+
+
+class Origin(NamedTuple):
+    """Where a window begins, and what is known of it before it runs."""
+
+    words: Any  # uint32 (2,)
+    valid: jax.Array | None  # if it is traced: does the window lie in a matrix?
+
+
+def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
+    """First row and column of a window; traced, it makes NaN where none can be."""
+    last = tuple(MAX_LENGTH - length for length in shape)
+    wanted = (
+        "origin must be two integers (row, column), for a window of shape "
+        f"{shape} in 0 .. {last[0]} and 0 .. {last[1]}"
+    )
+    try:
+        row, column = origin
+    except (TypeError, ValueError):
+        raise TypeError(f"{wanted}, got {_describe(origin)}") from None
+    words: list[Any] = []
+    valid = None
+    for start, most in zip((row, column), last, strict=True):
+        if isinstance(start, jax.core.Tracer):
+            if start.shape != () or not jnp.issubdtype(start.dtype, jnp.integer):
+                raise TypeError(f"{wanted}, got {_describe(start)} in it")
+            word = start.astype(jnp.uint32)
+            inside = (word <= np.uint32(most)) & (word.astype(start.dtype) == start)
+            valid = inside if valid is None else valid & inside
+            words.append(word)
+            continue
+        try:
+            number = operator.index(start)
+        except TypeError:
+            raise TypeError(f"{wanted}, got {_describe(start)} in it") from None
+        if not 0 <= number <= most:
+            raise ValueError(f"{wanted}, got {number} in it")
+        words.append(np.uint32(number))
+    return Origin(np.array(words) if valid is None else jnp.stack(words), valid)
+
+
 # --- prob -------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any
 
 import jax
@@ -13,8 +14,6 @@ import numpy as np
 from . import arguments, dispatch, primitives, reference, units
 from .hookspecs import Product
 from .primitives import Matrix, Static
-
-_ORIGIN: Any = np.zeros(2, np.uint32)
 
 
 def binary_jitnmv(
@@ -26,6 +25,7 @@ def binary_jitnmv(
     *,
     shape: tuple[int, int],
     transpose: bool = False,
+    origin: Any = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -54,6 +54,11 @@ def binary_jitnmv(
         Rows (post-synaptic) m and columns (pre-synaptic) n of W.
     transpose : bool
         Multiply by W.T, the transpose of the same matrix.
+    origin : (int, int), or integer array (2,)
+        Row and column of the matrix at which W begins, 0 or more: W is then the
+        window ``[row : row + m, column : column + n]``, as a device draws it that has
+        just these rows. ``row + m`` and ``column + n`` are below 2**31. Either may be
+        traced; a traced one outside of that gives NaN.
     corder : bool
         Hint on the order of work, never on the result: rows first, or columns first.
     backend : str, optional
@@ -96,7 +101,7 @@ def binary_jitnmv(
     value, unit = arguments.check_operand(vector, "vector", shape, transpose, 1)
     static = Static(shape, transpose, corder, backend=backend)
     operand = (value[:, None], unit)
-    result = _product("events", w_loc, w_scale, prob, operand, seed, static)
+    result = _product("events", w_loc, w_scale, prob, operand, seed, origin, static)
     return result[:, 0]
 
 
@@ -109,6 +114,7 @@ def binary_jitnmm(
     *,
     shape: tuple[int, int],
     transpose: bool = False,
+    origin: Any = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -137,7 +143,7 @@ def binary_jitnmm(
     shape = arguments.check_shape(shape)
     operand = arguments.check_operand(B, "B", shape, transpose, 2)
     static = Static(shape, transpose, corder, backend=backend)
-    return _product("events", w_loc, w_scale, prob, operand, seed, static)
+    return _product("events", w_loc, w_scale, prob, operand, seed, origin, static)
 
 
 def jitnmv(
@@ -149,6 +155,7 @@ def jitnmv(
     *,
     shape: tuple[int, int],
     transpose: bool = False,
+    origin: Any = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -177,7 +184,7 @@ def jitnmv(
     value, unit = arguments.check_operand(vector, "vector", shape, transpose, 1)
     static = Static(shape, transpose, corder, backend=backend)
     operand = (value[:, None], unit)
-    result = _product("floats", w_loc, w_scale, prob, operand, seed, static)
+    result = _product("floats", w_loc, w_scale, prob, operand, seed, origin, static)
     return result[:, 0]
 
 
@@ -190,6 +197,7 @@ def jitnmm(
     *,
     shape: tuple[int, int],
     transpose: bool = False,
+    origin: Any = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -217,7 +225,7 @@ def jitnmm(
     shape = arguments.check_shape(shape)
     operand = arguments.check_operand(B, "B", shape, transpose, 2)
     static = Static(shape, transpose, corder, backend=backend)
-    return _product("floats", w_loc, w_scale, prob, operand, seed, static)
+    return _product("floats", w_loc, w_scale, prob, operand, seed, origin, static)
 
 
 def jitn(
@@ -228,6 +236,7 @@ def jitn(
     *,
     shape: tuple[int, int],
     transpose: bool = False,
+    origin: Any = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -235,7 +244,7 @@ def jitn(
 
     Parameters
     ----------
-    w_loc, w_scale, prob, seed, shape, transpose, corder, backend
+    w_loc, w_scale, prob, seed, shape, transpose, origin, corder, backend
         See ``binary_jitnmv``.
 
     Returns
@@ -250,10 +259,13 @@ def jitn(
     >>> corner = synjit.jitn(1.0, 0.1, 0.5, 42, shape=(2, 2))
     >>> bool((W[:2, :2] == corner).all())
     True
+    >>> lower = synjit.jitn(1.0, 0.1, 0.5, 42, shape=(1, 5), origin=(2, 0))
+    >>> bool((W[2:] == lower).all())
+    True
     """
     shape = arguments.check_shape(shape)
     static = Static(shape, corder=corder, backend=backend)
-    result = _product("dense", w_loc, w_scale, prob, None, seed, static)
+    result = _product("dense", w_loc, w_scale, prob, None, seed, origin, static)
     return result.T if transpose else result
 
 
@@ -267,6 +279,7 @@ def _product(
     prob: Any,
     operand: tuple[jax.Array, Any] | None,
     seed: Any,
+    origin: Any,
     static: Static,
 ) -> Any:
     """Check what is left to check, compute, and put the unit back."""
@@ -274,14 +287,15 @@ def _product(
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
     words = arguments.check_seed(seed)
+    start = arguments.check_origin(origin, static.shape)
+    valid = [v for v in (probability.valid, start.valid) if v is not None]
     value, unit = operand or (None, None)
     factors = [weights.loc, weights.scale] + ([] if value is None else [value])
     result = _compute(
         weights.loc,
         weights.scale,
-        words,
-        probability.law,
-        probability.valid,
+        Matrix(words, start.words, probability.law),
+        functools.reduce(operator.and_, valid) if valid else None,
         value,
         product=product,
         dtype=arguments.result_dtype(*factors),
@@ -294,8 +308,7 @@ def _product(
 def _compute(
     loc: jax.Array,
     scale: jax.Array,
-    seed: jax.Array,
-    law: jax.Array,
+    matrix: Matrix,
     valid: jax.Array | None,
     value: Any,
     *,
@@ -309,7 +322,6 @@ def _compute(
     if 0 in static.shape:
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
-    matrix = Matrix(seed, _ORIGIN, law)
     z_unit = accurate.type(primitives.Z_UNIT)
     if product == "dense":
         z = primitives.dense(matrix, static)

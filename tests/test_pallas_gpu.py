@@ -7,7 +7,6 @@ kind. ``benchmarks/gpu_device.py`` runs them all on a device.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 import synjit
-from synjit import conformance, dispatch
+from synjit import conformance, dispatch, reference
 from synjit.backends.pallas_gpu import atomics, calls
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
@@ -37,7 +36,8 @@ CASES = [
     Case("events", 0.1, (2500, 50)),
     Case("events", 1e-4, (700, 300), pattern="all"),
     Case("events", 0.1, (1500, 60), origin=(700, 3), seed=-1, batch=5),
-    # every entry asked for: dense, and a window lower than its chunk
+    # every entry asked for: dense, low, and a window lower than its chunk
+    Case("events", 0.5, (1500, 30)),
     Case("events", 0.5, (257, 129)),
     Case("events", 0.01, (50, 60), origin=(8170, 9), batch=2),
     # listed where many rows are active, asked where few are
@@ -45,7 +45,7 @@ CASES = [
     Case("events", 0.1, (1500, 60), transpose=True, pattern="one", origin=(700, 3)),
     Case("events", 0.3, (511, 17), transpose=True, batch=9),
     Case("floats", 0.1, (1500, 60), batch=2),
-    Case("floats", 0.77, (300, 65), batch=5),
+    Case("floats", 0.77, (1100, 15), batch=5),
     Case("floats", 0.01, (8193, 40), transpose=True, batch=2),
     Case("dense", 0.01, (8193, 40)),
     Case("dense", 0.77, (300, 65), origin=(8170, 9), seed=2**40 + 5),
@@ -74,6 +74,38 @@ def test_traced_law_gives_the_same(prob):
     np.testing.assert_array_equal(z, want[1])
 
 
+@pytest.mark.parametrize(
+    ("prob", "rows", "asks"),
+    [
+        # chunks of 1024 rows: listed where 3 * 1024 * prob connections cost less
+        (0.07, 10**5, False),
+        (0.25, 10**5, False),
+        (0.4, 10**5, True),
+        (1.0, 10**5, True),
+        # the window is lower than its chunks
+        (0.25, 400, True),
+        (0.1, 280, True),
+        (1e-3, 287, True),
+        # longer chunks, of 64 to 128 connections
+        (0.03, 10**5, False),
+        (1e-3, 289, False),
+        (1e-6, 10**6, False),
+    ],
+)
+def test_what_is_cheaper_decides_between_asking_and_listing(prob, rows, asks):
+    law = reference.law(prob)
+    words = jnp.asarray(law.encode())
+    known = Problem(
+        "events", (rows, 10), False, 1, "int32", True, law.log2_chunk, "cuda"
+    )
+    sure = calls.asks_rows(known)
+    assert (bool(calls._asks_now(known, words)) if sure is None else sure) == asks
+    if rows > 288:  # of a traced prob only the law knows
+        traced = replace(known, log2_chunk=None)
+        assert calls.asks_rows(traced) is None
+        assert bool(calls._asks_now(traced, words)) == asks
+
+
 def test_columns_cut_into_bands_give_the_same(monkeypatch):
     monkeypatch.setattr(calls, "_max_chunks", lambda _: 2**31 // 23)
     case = Case("events", 0.1, (300, 40))
@@ -99,16 +131,6 @@ def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
 # --- lowered for a GPU ------------------------------------------------------------
 
 
-def some_gpu():
-    """Say which GPU is meant: jax 0.11 asks when it lowers, earlier ones do not."""
-    try:
-        chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
-    except (AttributeError, TypeError):
-        return contextlib.nullcontext()
-    mesh = jax.sharding.AbstractMesh((), (), abstract_device=chip)
-    return jax.sharding.use_abstract_mesh(mesh)
-
-
 def arguments(problem: Problem) -> list[jax.ShapeDtypeStruct]:
     result = [jax.ShapeDtypeStruct((w,), jnp.uint32) for w in (2, 2, draw.LAW_WORDS)]
     if problem.product != "dense":
@@ -124,7 +146,7 @@ PROBLEMS = [
     for transpose, batch, k in (
         (False, 1, 17),
         (False, 3, None),
-        (False, 3, 8),
+        (False, 3, 10),
         (True, 3, 17),
     )
 ] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, "cuda")]
@@ -133,9 +155,8 @@ PROBLEMS = [
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_lowers_without_a_gpu_and_within_its_memory(problem):
     function = functools.partial(getattr(calls, problem.product), problem)
-    with some_gpu():
-        traced = jax.jit(function).trace(*arguments(problem))
-        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    traced = jax.jit(function).trace(*arguments(problem))
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert "xla.gpu.triton" in text
     bound = calls.temporary_bytes(problem)
     results = {v.aval.shape for v in traced.jaxpr.jaxpr.outvars}
@@ -159,10 +180,13 @@ def test_lowers_inside_shard_map():
     whole = jax.sharding.PartitionSpec()
     over = (whole, whole, whole, jax.sharding.PartitionSpec("x"))
     run = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=over, out_specs=whole))
-    if jax.__version_info__ >= (0, 11):
-        pytest.skip("jax 0.11 takes one mesh: that of the devices, or some GPU's")
-    text = run.trace(*arguments(problem)).lower(lowering_platforms=("cuda",)).as_text()
-    assert "xla.gpu.triton" in text
+    traced = run.trace(*arguments(problem))
+    if jax.__version_info__ >= (0, 11):  # it takes the mesh's device, which is a CPU
+        with pytest.raises(RuntimeError, match="specify an abstract GPU"):
+            traced.lower(lowering_platforms=("cuda",))
+    else:
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+        assert "xla.gpu.triton" in text
 
 
 def equations(jaxpr):
@@ -201,7 +225,7 @@ def test_integers_are_added_by_relaxed_integer_atomics(capsys):
         )(*operands)
 
     words = [jax.ShapeDtypeStruct((size,), jnp.int32) for size in (32, 32, 64)]
-    with some_gpu():
+    with calls._some_gpu():
         jax.jit(add).trace(*words).lower(lowering_platforms=("cuda",))
     lines = [line for line in capsys.readouterr().out.splitlines() if "atomic" in line]
     triton = [line for line in lines if "tt.atomic_rmw" in line]

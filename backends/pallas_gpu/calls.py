@@ -9,6 +9,7 @@ the size of the matrix. ``temporary_bytes`` states the bound.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,11 @@ from jax.experimental.pallas import triton as plgpu
 
 from synjit.reference import draw, normal
 
-from . import kernels
-from .kernels import LANES, ROWS
+from .asking import ask_rows
+from .lanes import LANES, ROWS
+from .listing import list_columns
+from .summing import sum_columns
+from .writing import write_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +37,7 @@ MAX_PROGRAMS = 4096
 MAX_SPLITS = 64
 # Vectors of a batch whose sums fit into a program's registers.
 ROW_TILE = 4
-COLUMN_TILE = 8
+COLUMN_TILE = 6  # 8 spills on an A100
 
 # What it costs to list a connection and add it to its row by an atomic, in units of
 # what it costs to ask for one entry (docs/gpu.md says where the number comes from).
@@ -56,17 +60,32 @@ def temporary_bytes(problem: Problem) -> int:
     return lists + 2 * sums + 2**16
 
 
-def asks_rows(problem: Problem) -> bool:
+def asks_rows(problem: Problem) -> bool | None:
     """Whether it is cheaper to ask for every entry than to list connections.
 
-    It is in dense matrices, and in those much lower than their chunks. With a traced
-    prob the length of a chunk is not known, and connections are listed.
+    It is in dense matrices, and in those much lower than their chunks. None: the law
+    says, when it runs, for the shortest chunks have any number of connections.
     """
-    if problem.log2_chunk is None:
-        return False
+    m, k = problem.shape[0], problem.log2_chunk
+    known = k is not None and k > draw.MIN_LOG2_CHUNK
+    chunks = 1 if k is None else -(-m // 2**k)
+    if m < LIST_COST * MEAN_COUNT * chunks:
+        return True
+    return False if known else None
+
+
+def _asks_now(problem: Problem, law: jax.Array) -> jax.Array:
+    """``asks_rows``, of the law; rounding matters little."""
     m = problem.shape[0]
-    chunks = -(-m // 2**problem.log2_chunk)
-    return m < LIST_COST * MEAN_COUNT * chunks
+    chunks = (np.uint32(m - 1) >> law[0]) + np.uint32(1)
+    listed = _typical_count(law).astype(jnp.float32) * chunks.astype(jnp.float32)
+    return np.float32(m) < np.float32(LIST_COST) * listed
+
+
+def _typical_count(law: jax.Array) -> jax.Array:
+    """Give the median number of connections of a chunk, uint32."""
+    below = jnp.sum(law[2:] < np.uint32(2**31), dtype=jnp.uint32)
+    return law[1] + below
 
 
 def events(
@@ -82,15 +101,11 @@ def events(
         return _nothing(problem, jnp.int32)
     if problem.transpose:
         return _sum_columns(problem, matrix, _words(events), events, jnp.int32)
-    if asks_rows(problem):
+
+    def ask() -> Arrays:
         return _ask_rows(problem, matrix, _words(events), events, jnp.int32)
-    n = np.zeros((), np.int32)
-    z = np.zeros((), np.int32)
-    for start, band in _bands(problem, events):
-        shifted = origin + np.array([0, start], np.uint32)
-        more = _list_events(problem, (seed, shifted, law), band)
-        n, z = n + more[0], z + more[1]
-    return n, z
+
+    return _cheaper(problem, law, ask, lambda: _list(problem, matrix, events))
 
 
 def floats(
@@ -107,14 +122,24 @@ def floats(
     flat, present = values.reshape(-1), values != 0
     if problem.transpose:
         return _sum_columns(problem, matrix, flat, present, values.dtype)
-    if asks_rows(problem):
+
+    def ask() -> Arrays:
         return _ask_rows(problem, matrix, flat, present, values.dtype)
-    a = b = np.zeros((), values.dtype)
-    for start, band in _bands(problem, values):
-        shifted = origin + np.array([0, start], np.uint32)
-        more = _list_floats(problem, (seed, shifted, law), band)
-        a, b = a + more[0], b + more[1]
-    return a, b
+
+    return _cheaper(problem, law, ask, lambda: _list(problem, matrix, values))
+
+
+def _cheaper(
+    problem: Problem,
+    law: jax.Array,
+    ask: Callable[[], Arrays],
+    list_: Callable[[], Arrays],
+) -> Arrays:
+    asks = asks_rows(problem)
+    if asks is None:
+        found: Arrays = jax.lax.cond(_asks_now(problem, law), ask, list_)
+        return found
+    return ask() if asks else list_()
 
 
 def dense(
@@ -126,7 +151,7 @@ def dense(
         return jnp.zeros(problem.shape, jnp.int32)
     blocks = -(-n // LANES)
     out = _call(
-        kernels.write_columns,
+        write_columns,
         problem,
         (blocks * _row_blocks(m),),
         [jax.ShapeDtypeStruct((m * n,), jnp.int32)],
@@ -141,10 +166,22 @@ def dense(
 # --- one way through the matrix each ----------------------------------------------
 
 
+def _list(problem: Problem, matrix: Any, operand: jax.Array) -> Arrays:
+    """List the connections of all columns, band by band."""
+    seed, origin, law = matrix
+    band_sums = _list_events if problem.product == "events" else _list_floats
+    total: Any = None
+    for start, band in _bands(problem, operand):
+        shifted = origin + np.array([0, start], np.uint32)
+        more = band_sums(problem, (seed, shifted, law), band)
+        total = more if total is None else (total[0] + more[0], total[1] + more[1])
+    return total
+
+
 def _list_events(problem: Problem, matrix: Any, events: jax.Array) -> Arrays:
     m, batch = problem.shape[0], problem.batch
     with jax.enable_x64(True):  # for sums of 64 bits, which stay in here
-        sums = _list(problem, matrix, _words(events), events, 1, jnp.int64)[0]
+        sums = _list_band(problem, matrix, _words(events), events, 1, jnp.int64)[0]
         halves = jax.lax.bitcast_convert_type(sums, jnp.int32)
     z, high = halves[:, 0], halves[:, 1]
     n = high + (z < 0).astype(jnp.int32)
@@ -153,11 +190,11 @@ def _list_events(problem: Problem, matrix: Any, events: jax.Array) -> Arrays:
 
 def _list_floats(problem: Problem, matrix: Any, values: jax.Array) -> Arrays:
     m, batch = problem.shape[0], problem.batch
-    a, b = _list(problem, matrix, values.reshape(-1), values != 0, 2, values.dtype)
+    a, b = _list_band(problem, matrix, values.reshape(-1), values != 0, 2, values.dtype)
     return a.reshape(m, batch), b.reshape(m, batch)
 
 
-def _list(
+def _list_band(
     problem: Problem, matrix: Any, operand: Any, present: Any, n_sums: int, dtype: Any
 ) -> Sequence[jax.Array]:
     m, batch = problem.shape[0], problem.batch
@@ -167,7 +204,7 @@ def _list(
     sums = [jnp.zeros(m * batch, dtype) for _ in range(n_sums)]
     inputs = (*matrix, _table(), active, before[-1:], operand)
     return _call(
-        kernels.list_columns,
+        list_columns,
         problem,
         (programs,),
         [jax.ShapeDtypeStruct(s.shape, s.dtype) for s in sums],
@@ -189,7 +226,7 @@ def _ask_rows(
     blocks, tiles = _row_blocks(m), -(-batch // tile)
     splits = _splits(blocks * tiles, -(-problem.shape[1] // LANES))
     parts = _call(
-        kernels.ask_rows,
+        ask_rows,
         problem,
         (blocks * splits * tiles,),
         [jax.ShapeDtypeStruct((splits * m * batch,), dtype)] * 2,
@@ -209,15 +246,13 @@ def _sum_columns(
 ) -> Arrays:
     m, n = problem.shape
     batch = problem.batch
-    law = matrix[2]
     active, before = _compact(present)
-    median = jnp.sum(law[2:] < np.uint32(2**31), dtype=jnp.uint32)
-    typical = (law[1:2] + median).astype(jnp.int32)
+    typical = _typical_count(matrix[2]).astype(jnp.int32).reshape(1)
     tile = min(COLUMN_TILE, batch)
     blocks, tiles = -(-n // LANES), -(-batch // tile)
     splits = _splits(blocks * tiles, _max_chunks(problem))
     parts = _call(
-        kernels.sum_columns,
+        sum_columns,
         problem,
         (blocks * splits * tiles,),
         [jax.ShapeDtypeStruct((splits * n * batch,), dtype)] * 2,
@@ -248,7 +283,7 @@ def _call(
     """Run a kernel on whole arrays, one warp to a program."""
     interpreted = problem.platform == "cpu"
     operands, varying = _alike(operands)
-    return pl.pallas_call(
+    call = pl.pallas_call(
         functools.partial(kernel, device=not interpreted, **static),
         out_shape=[jax.ShapeDtypeStruct(o.shape, o.dtype, **varying) for o in out],
         grid=grid,
@@ -256,7 +291,23 @@ def _call(
         compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpreted,
         name=f"synjit_{kernel.__name__}",
-    )(*operands)
+    )
+    with contextlib.nullcontext() if interpreted else _some_gpu():
+        return call(*operands)
+
+
+def _some_gpu() -> Any:
+    """Say which GPU is meant where there is none: jax 0.11 asks when it lowers.
+
+    It makes no difference to the kernels, which are compiled where they run. Inside
+    ``jax.shard_map`` the mesh says it, and cannot be told otherwise.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    here = jax.devices()[0].platform
+    if jax.__version_info__ < (0, 11) or mesh.abstract_device or here == "gpu":
+        return contextlib.nullcontext()
+    chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
+    return jax.sharding.use_abstract_mesh(mesh.update(abstract_device=chip))
 
 
 def _alike(operands: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:

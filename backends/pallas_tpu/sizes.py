@@ -22,6 +22,7 @@ REGISTER = SUBLANES * LANES  # words of a vector register
 # neighbouring chunks: a tile has no more.
 CHUNKS_AT_ONCE = LANES // draw.COUNTER_STRIDE
 MIN_CHUNK = 2**draw.MIN_LOG2_CHUNK
+MIN_TILE = 256  # it and its doubles divide a chunk, or are divided by it
 MAX_TILE = 8192
 MAX_TILE_SUMS = 2**16  # rows of a tile times vectors: 4 MB of partial sums
 
@@ -67,7 +68,7 @@ def sizes(problem: Problem) -> Sizes:
     m, n = problem.shape
     batch = max(1, min(problem.batch, MAX_BATCH))
     chunk = 2 ** (problem.log2_chunk or draw.MIN_LOG2_CHUNK)
-    tile = MIN_CHUNK
+    tile = MIN_TILE
     if problem.product != "dense":
         most = min(m, MAX_TILE, MAX_TILE_SUMS // batch, CHUNKS_AT_ONCE * chunk)
         while tile < most:
@@ -119,7 +120,7 @@ def unroll(problem: Problem) -> int:
     """Give the registers of rows that W @ x takes together, of one chunk and tile."""
     tile = sizes(problem).tile
     if problem.log2_chunk is None:
-        tile = MIN_CHUNK
+        tile = min(tile, MIN_CHUNK)
     elif problem.log2_chunk < tile.bit_length():
         tile = min(tile, 2**problem.log2_chunk)
     return min(tile // LANES, MAX_UNROLL)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import brainunit as u
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from synjit import binary_jitnmv
 
@@ -63,9 +64,13 @@ class Neurons(NamedTuple):
 
 
 def make_step(
-    network: Network, backend: str | None
+    network: Network, backend: str | None, axis: str | None = None
 ) -> Callable[..., tuple[Neurons, ...]]:
     """One time step: spikes that arrive, neurons, new spikes.
+
+    With the name of a mesh axis, it is a step inside ``jax.shard_map`` over it: each
+    device has its share of every population, in order, and the spikes of all. It
+    draws the synapses of its own neurons, the rows of W, and no others.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -82,8 +87,9 @@ def make_step(
     threshold = (par.v_threshold - par.v_rest).to_decimal(u.mV)
     refractory = jnp.uint32(2 ** round(par.refractory / h) - 1)
 
-    def synaptic_input(target: int, events: list[Array]) -> Array:
+    def synaptic_input(target: int, rows: int, events: list[Array]) -> Array:
         total = 0.0 * u.pA
+        first = 0 if axis is None else lax.axis_index(axis) * rows
         for block in network.blocks:
             if block.target == target:
                 total += binary_jitnmv(
@@ -92,7 +98,8 @@ def make_step(
                     block.prob,
                     events[block.source],
                     block.seed,
-                    shape=block.shape,
+                    shape=(rows, block.shape[1]),
+                    origin=(first, 0),
                     backend=backend,
                 )
         return total.to_decimal(u.pA).astype(jnp.float32)
@@ -101,12 +108,14 @@ def make_step(
         state: tuple[Neurons, ...], bits: tuple[History, ...], direct: Array
     ) -> tuple[Neurons, ...]:
         events = [arriving(n.history, b) for n, b in zip(state, bits, strict=True)]
+        if axis is not None:
+            events = [lax.all_gather(e, axis, tiled=True) for e in events]
         after = []
         for p, n in enumerate(state):
             v = decay_v * n.potential + from_current * n.current
             clamped = (n.history.recent & refractory) != 0
             v = jnp.where(clamped, 0.0, v + from_direct * direct[p])
-            current = decay_i * n.current + synaptic_input(p, events)
+            current = decay_i * n.current + synaptic_input(p, len(v), events)
             # The step after a spike clamps the potential: no reset is needed here.
             after.append(Neurons(v, current, remember(n.history, v >= threshold)))
         return tuple(after)

@@ -98,6 +98,18 @@ class Parameters(NamedTuple):
         """Time steps in a millisecond."""
         return round(float(u.ms / self.time_step))
 
+    def only(self, sizes: dict[str, int]) -> Parameters:
+        """Keep the populations that are named, in these sizes, and what joins them."""
+        kept = [i for i, p in enumerate(self.populations) if p.name in sizes]
+        populations = [self.populations[i] for i in kept]
+        table = self.connection_probabilities
+        return self._replace(
+            populations=tuple(p._replace(size=sizes[p.name]) for p in populations),
+            connection_probabilities=tuple(
+                tuple(table[i][j] for j in kept) for i in kept
+            ),
+        )
+
     def contacts(self, target: int, source: int) -> float:
         """Mean number of synapses that a pair of neurons has.
 
@@ -192,7 +204,9 @@ class Network:
         return sum(b.prob * b.shape[0] for b in self.blocks if b.source == source)
 
 
-def build(scale: float = 1.0, seed: int = 0) -> Network:
+def build(
+    scale: float = 1.0, seed: int = 0, parameters: Parameters | None = None
+) -> Network:
     """Draw the network at a fraction `scale` of its neurons.
 
     In a smaller network the in-degrees shrink with `scale`; weights grow with
@@ -209,6 +223,8 @@ def build(scale: float = 1.0, seed: int = 0) -> Network:
         blocks share one, under this master seed or another. Delays and initial
         potentials of population p come from NumPy's generator, seeded with
         ``(seed, p)``.
+    parameters : Parameters, optional
+        Of the model; without them, the published ones.
 
     Returns
     -------
@@ -218,7 +234,7 @@ def build(scale: float = 1.0, seed: int = 0) -> Network:
         raise ValueError(f"scale must be in (0, 1], got {scale!r}")
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed must be an integer in [0, {MAX_SEED}], got {seed!r}")
-    par = Parameters()
+    par = parameters or Parameters()
     count = len(par.populations)
     sizes = tuple(max(1, round(p.size * scale)) for p in par.populations)
     blocks = []

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernels have in common: a program is a warp of LANES threads.
+
+Four ways through the matrix, told apart by what a lane stands for:
+
+* ``listing``: a lane is a chunk of an active column, or a share of one. It lists the
+  connections of the chunk and adds each into the sums of its row: atomics.
+* ``asking``: a lane is a row, or several. It asks each active column whether it is
+  connected to that row, and keeps its sums to itself.
+* ``summing``, for the transpose: a lane is a column, and keeps its sums to itself. It
+  lists its connections, or asks the active rows where these are fewer.
+* ``writing``, for the dense matrix: a lane is a column, and asks every row.
+
+Every array is one-dimensional there, an element of a (length, batch) operand being at
+``index * batch + b``. Lanes that stick out at the end of a result work on its last
+element once more, and write what is written there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+LANES = 32  # a warp: programs need no barrier
+LOG2_ROWS = 8  # rows to a program; no chunk is shorter
+ROWS = 2**LOG2_ROWS
+
+i32 = np.int32
+
+
+def lanes() -> jax.Array:
+    """Number the lanes, int32."""
+    return lax.iota(jnp.int32, LANES)
+
+
+def zero() -> jax.Array:
+    """0 as the loops want it."""
+    return jnp.int32(0)
+
+
+def strided(
+    start: jax.Array,
+    stop: jax.Array,
+    step: int,
+    body: Callable[[jax.Array, Any], Any],
+    state: Any = None,
+) -> Any:
+    """Run ``body(i, state)`` for i = start, start + step, ... below stop."""
+    trips = lax.div(stop - start + i32(step - 1), i32(step))
+    return lax.fori_loop(
+        zero(), trips, lambda i, s: body(start + i * i32(step), s), state
+    )
