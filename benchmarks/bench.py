@@ -9,7 +9,7 @@ nothing of threads.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import functools
 import itertools
 import subprocess
@@ -240,10 +240,10 @@ def start_up() -> Iterator[Row]:
 
 def seconds(value: float) -> str:
     """Write a time in the unit that suits it."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
         if value * factor >= 1:
-            break
-    return f"{value * factor:.3g} {unit}"
+            return f"{value * factor:.3g} {unit}"
+    return f"{value * 1e6:.3g} us"
 
 
 def main() -> None:
@@ -265,7 +265,7 @@ def main() -> None:
             beside_brainevent, options.brainevent, options.size
         )
     wanted = options.only.split(",") if options.only else list(sections)
-    print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {timing.machine()}\n")
+    print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {timing.machine()}\n")
     print("Ratios are theirs over ours: above 1, synjit is faster.\n", flush=True)
     print("| what | against | ours | theirs | ratio, wall | ratio, cpu |")
     print("|---|---|---|---|---|---|")

@@ -30,8 +30,8 @@ class Beside:
 
     def ask(self, request: Any) -> Any:
         """Send a request and wait for the answer."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        if self.process.stdin is None or self.process.stdout is None:
+            raise RuntimeError("brainevent's process was started without pipes")
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         while line := self.process.stdout.readline():

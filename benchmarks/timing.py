@@ -7,9 +7,9 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
-
 
 SHORT = 0.02
 
@@ -61,7 +61,7 @@ def machine() -> str:
     """Name the processor, the cores, and how busy they are with other things."""
     name = platform.processor() or platform.machine()
     try:
-        with open("/proc/cpuinfo") as lines:
+        with Path("/proc/cpuinfo").open() as lines:
             name = next(
                 line.split(":")[1].strip() for line in lines if "model name" in line
             )
