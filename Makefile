@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check aot aot-gpu aot-tpu clean
+.PHONY: help demo test check bench aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
+	@echo "make bench  times, beside other ways to the same product (half an hour)"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
@@ -39,6 +40,24 @@ check: $(VENV)/ready
 	@cp -r reference build/types/synjit/reference
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
+
+# brainevent, to compare with, in an environment of its own.
+BRAINEVENT := .venv-brainevent
+
+$(BRAINEVENT)/ready: pyproject.toml
+	@echo "== setting up $(BRAINEVENT) (once)"
+	@$(PYTHON) -m venv $(BRAINEVENT)
+	@$(BRAINEVENT)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  brainevent==0.2.1 numba
+	@touch $@
+
+bench: $(VENV)/ready $(BRAINEVENT)/ready
+	@echo "== times of this commit"
+	@$(BIN)/python -m pytest benchmarks/test_speed.py --benchmark-columns=median,iqr,rounds
+	@echo "== beside others"
+	@$(BIN)/python benchmarks/bench.py --brainevent $(BRAINEVENT)/bin/python
+	@echo "== against activity, prob and size: speed.json, speed.svg"
+	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.svg
 
 aot: aot-gpu aot-tpu
 
@@ -71,4 +90,4 @@ aot-tpu: $(AOT_TPU)/ready
 	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info
+	rm -rf $(VENV) $(BRAINEVENT) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info

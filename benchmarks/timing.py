@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-SHORT = 0.02
+SHORT = 0.005  # seconds; shorter calls are repeated for about as long
 
 
 class Time(NamedTuple):
@@ -31,25 +31,30 @@ def timed(call: Callable[[], object]) -> Time:
 def interleaved(
     runs: dict[str, Callable[[], Time]], seconds: float = 1.0
 ) -> dict[str, Time]:
-    """Medians over rounds, of which each runs everything; the first is dropped.
+    """Medians over rounds, in each of which everything is run.
 
-    There are at least 5 rounds, and about as many as fit into the time. Before a short
-    call is timed it is made once: what ran in between has had the caches.
+    There are at least 5 rounds, and about as many as fit into the time. A short call
+    counts with the median of several in a row, as it would run in a loop: what the
+    other side left in the caches is then no part of it.
     """
-    short = {name: run().wall < SHORT for name, run in runs.items()}
+    repeats = {name: _repeats(run) for name, run in runs.items()}
     start = time.perf_counter()
     times: dict[str, list[Time]] = {name: [] for name in runs}
     rounds = 0
     while rounds < 5 or (rounds < 200 and time.perf_counter() - start < seconds):
         for name, run in runs.items():
-            if short[name]:
-                run()
-            times[name].append(run())
+            times[name].append(_middle([run() for _ in range(repeats[name])]))
         rounds += 1
-    return {
-        name: Time(median(t.wall for t in each), median(t.cpu for t in each))
-        for name, each in times.items()
-    }
+    return {name: _middle(each) for name, each in times.items()}
+
+
+def _repeats(run: Callable[[], Time]) -> int:
+    run()  # compiles, perhaps
+    return max(1, min(200, int(SHORT / run().wall)))
+
+
+def _middle(times: list[Time]) -> Time:
+    return Time(median(t.wall for t in times), median(t.cpu for t in times))
 
 
 def limit_threads(number: int) -> None:
