@@ -9,6 +9,7 @@ processor time of the run.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -42,11 +43,18 @@ class Beside:
 
     def prepare(self, **case: Any) -> None:
         """Compile a case, and run it once."""
+        self.process.send_signal(signal.SIGCONT)
         self.ask(case)
 
     def run(self) -> timing.Time:
-        """Run the case once."""
-        return timing.Time(*self.ask("run"))
+        """Run the case once; between runs the process stands still.
+
+        Threads that spin in wait of their next call would take a core from ours.
+        """
+        self.process.send_signal(signal.SIGCONT)
+        time = timing.Time(*self.ask("run"))
+        self.process.send_signal(signal.SIGSTOP)
+        return time
 
 
 def prepare(case: dict[str, Any]) -> Any:

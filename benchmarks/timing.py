@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-SHORT = 0.005  # seconds; shorter calls are repeated for about as long
+SHORT, LONG = 0.005, 0.2  # seconds: repeated for so long, or not at all
 
 
 class Time(NamedTuple):
@@ -33,9 +33,10 @@ def interleaved(
 ) -> dict[str, Time]:
     """Medians over rounds, in each of which everything is run.
 
-    There are at least 5 rounds, and about as many as fit into the time. A short call
-    counts with the median of several in a row, as it would run in a loop: what the
-    other side left in the caches is then no part of it.
+    There are at least 5 rounds, and about as many as fit into the time. A call counts
+    with the median of several in a row, as it would run in a loop: what the other side
+    left in the caches, and how long a core sleeps that had nothing to do, is then no
+    part of it.
     """
     repeats = {name: _repeats(run) for name, run in runs.items()}
     start = time.perf_counter()
@@ -50,7 +51,8 @@ def interleaved(
 
 def _repeats(run: Callable[[], Time]) -> int:
     run()  # compiles, perhaps
-    return max(1, min(200, int(SHORT / run().wall)))
+    seconds = run().wall
+    return max(3 if seconds < LONG else 1, min(200, int(SHORT / seconds)))
 
 
 def _middle(times: list[Time]) -> Time:
