@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run the battery: ``python -m battery [--short] [--seed N] [--source NAME]``.
+
+Prints what fails and the worst of each statistic; --json keeps every p-value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+import time
+from pathlib import Path
+
+from . import defects, plan
+from .findings import FAMILY_ERROR, Finding, holm
+from .sources import open_source
+
+SEED = 20261123
+
+
+def summary(findings: list[Finding]) -> str:
+    """Give a line for each statistic: how many p-values, the smallest, and its z."""
+    worst: dict[str, Finding] = {}
+    number: dict[str, int] = {}
+    for finding in findings:
+        name = finding.statistic
+        number[name] = number.get(name, 0) + 1
+        if name not in worst or finding.p < worst[name].p:
+            worst[name] = finding
+    lines = [f"{'statistic':58} {'cases':>5} {'worst p':>9} {'z':>8}  at prob"]
+    for name, f in worst.items():
+        row = f"{name:58} {number[name]:5} {f.p:9.2g} {f.worst:8.2f}  {f.prob:.4g}"
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def plant(size: plan.Size, seed: int) -> list[dict]:
+    """Run every planted defect; a list of what caught each."""
+    rows = []
+    for defect in (defects.Draw, *defects.DEFECTS):
+        start = time.perf_counter()
+        findings = [f for f in plan.run(defect(), size, seed) if f.size]
+        failed = holm(findings)
+        names = sorted({f.statistic for f in failed})
+        row = {
+            "defect": defect.name,
+            "caught": bool(failed),
+            "p_values": len(findings),
+            "failed": len(failed),
+            "by": names,
+            "first": failed[0]._asdict() if failed else None,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        rows.append(row)
+        print(f"{defect.name}: {len(failed)} of {len(findings)} fail", flush=True)
+    return rows
+
+
+def main() -> int:
+    """Run, print, write; 1 if anything fails that should not."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=lambda v: int(v, 0), default=SEED)
+    parser.add_argument("--short", action="store_true", help="the form of the tests")
+    parser.add_argument("--source", default="synjit", help="or control, brainevent")
+    parser.add_argument("--python", default="", help="a Python that has brainevent")
+    parser.add_argument("--defects", action="store_true", help="run the planted ones")
+    parser.add_argument("--json", type=Path, help="where to write the findings")
+    args = parser.parse_args()
+    size = plan.SHORT if args.short else plan.FULL
+    start = time.perf_counter()
+    out = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "seed": args.seed,
+        "family_error": FAMILY_ERROR,
+        "size": size._asdict(),
+    }
+    if args.defects:
+        rows = out["defects"] = plant(size, args.seed)
+        bad = [row["defect"] for row in rows[1:] if not row["caught"]]
+        bad += [row["defect"] for row in rows[:1] if row["caught"]]
+        print(f"{len(rows) - 1} defects, not caught: {bad or 'none'}")
+    else:
+        source = open_source(args.source, args.python)
+        out["source"] = f"{source.name} {getattr(source, 'version', '')}".strip()
+        findings = [f for f in plan.run(source, size, args.seed) if f.size]
+        bad = holm(findings)
+        out["findings"] = [f._asdict() for f in findings]
+        print(summary(findings))
+        for f in bad:
+            print(
+                f"FAILS {f.statistic}, prob {f.prob:.4g}: p {f.p:.2g} z {f.worst:.1f}"
+            )
+        print(f"{len(bad)} of {len(findings)} p-values fail")
+    out["seconds"] = round(time.perf_counter() - start)
+    print(f"{out['seconds']} s")
+    if args.json:
+        args.json.write_text(json.dumps(out, indent=0, default=float) + "\n")
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
