@@ -5,12 +5,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check aot aot-gpu aot-tpu clean
+.PHONY: help demo test check stats crush page aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
+	@echo "make stats  every statistic of the draw, at full power (most of an hour)"
+	@echo "make crush  its words through TestU01, which must be installed (hours)"
+	@echo "make page   the tables and pictures of docs/the-draw.md"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
@@ -39,6 +42,29 @@ check: $(VENV)/ready
 	@cp -r reference build/types/synjit/reference
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
+
+# SEED=N draws other matrices; the results are written to build/stats.
+SEED ?= 20261123
+BATTERY := PYTHONPATH=benchmarks $(BIN)/python -m
+
+stats: $(VENV)/ready
+	@mkdir -p build/stats
+	@echo "== the law of the weights, over all 2^32 words"
+	@$(BATTERY) battery.weight_law --every-word --json build/stats/weight_law.json
+	@echo "== planted defects: each must be caught"
+	@$(BATTERY) battery --defects --seed $(SEED) --json build/stats/defects.json
+	@echo "== the draw: nothing may fail"
+	@$(BATTERY) battery --seed $(SEED) --json build/stats/synjit.json
+
+# TESTU01=/usr/local for one that is not Debian's.
+TESTU01 ?= /usr
+crush: $(VENV)/ready
+	@mkdir -p build/stats
+	@$(BATTERY) battery.crush small --testu01 $(TESTU01) --log build/stats/small.log
+	@$(BATTERY) battery.crush crush --testu01 $(TESTU01) --log build/stats/crush.log
+
+page: $(VENV)/ready
+	@$(BATTERY) battery.page
 
 aot: aot-gpu aot-tpu
 

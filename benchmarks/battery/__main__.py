@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from synjit.reference import DRAW_VERSION
+
 from . import defects, plan
 from .findings import FAMILY_ERROR, Finding, holm
 from .sources import open_source
@@ -40,7 +42,7 @@ def plant(size: plan.Size, seed: int) -> list[dict]:
     """Run every planted defect; a list of what caught each."""
     rows = []
     for defect in (defects.Draw, *defects.DEFECTS):
-        start = time.perf_counter()
+        start = time.process_time()
         findings = [f for f in plan.run(defect(), size, seed) if f.size]
         failed = holm(findings)
         names = sorted({f.statistic for f in failed})
@@ -50,12 +52,25 @@ def plant(size: plan.Size, seed: int) -> list[dict]:
             "p_values": len(findings),
             "failed": len(failed),
             "by": names,
+            "statistics": sorted({f.statistic for f in findings}),
             "first": failed[0]._asdict() if failed else None,
-            "seconds": round(time.perf_counter() - start, 1),
+            "seconds": round(time.process_time() - start, 1),
         }
         rows.append(row)
         print(f"{defect.name}: {len(failed)} of {len(findings)} fail", flush=True)
     return rows
+
+
+def write(path: Path, out: dict, findings: list[Finding], start: float) -> None:
+    """Keep what there is so far."""
+    out["seconds"] = round(time.process_time() - start)
+    out["fields"] = Finding._fields
+    out["findings"] = [
+        [f.statistic, f.prob, float(f"{f.p:.4g}"), float(f"{f.worst:.4g}"), f.size]
+        for f in findings
+    ]
+    text = json.dumps(out, separators=(",", ":"), default=float)
+    path.write_text(text.replace("],[", "],\n[") + "\n")
 
 
 def main() -> int:
@@ -69,34 +84,47 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write the findings")
     args = parser.parse_args()
     size = plan.SHORT if args.short else plan.FULL
-    start = time.perf_counter()
+    if args.defects:
+        size = plan.TINY if args.short else plan.MIDDLE
+    start = time.process_time()
     out = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "seed": args.seed,
         "family_error": FAMILY_ERROR,
         "size": size._asdict(),
+        "draw_version": DRAW_VERSION,
     }
     if args.defects:
+        findings: list[Finding] = []
         rows = out["defects"] = plant(size, args.seed)
         bad = [row["defect"] for row in rows[1:] if not row["caught"]]
         bad += [row["defect"] for row in rows[:1] if row["caught"]]
         print(f"{len(rows) - 1} defects, not caught: {bad or 'none'}")
+        everything = {name for row in rows for name in row["statistics"]}
+        mute = everything - {name for row in rows[1:] for name in row["by"]}
+        print(f"{len(everything)} statistics, failed by no defect: {sorted(mute)}")
+        out["mute"] = sorted(mute)
+        for row in rows:
+            del row["statistics"]
     else:
         source = open_source(args.source, args.python)
         out["source"] = f"{source.name} {getattr(source, 'version', '')}".strip()
-        findings = [f for f in plan.run(source, size, args.seed) if f.size]
+        findings = []
+        for finding in plan.run(source, size, args.seed):
+            if finding.size:
+                findings.append(finding)
+            if args.json and time.process_time() - start > out.get("seconds", 0) + 30:
+                write(args.json, out, findings, start)
         bad = holm(findings)
-        out["findings"] = [f._asdict() for f in findings]
         print(summary(findings))
         for f in bad:
             print(
                 f"FAILS {f.statistic}, prob {f.prob:.4g}: p {f.p:.2g} z {f.worst:.1f}"
             )
         print(f"{len(bad)} of {len(findings)} p-values fail")
-    out["seconds"] = round(time.perf_counter() - start)
-    print(f"{out['seconds']} s")
+    print(f"{time.process_time() - start:.0f} s")
     if args.json:
-        args.json.write_text(json.dumps(out, indent=0, default=float) + "\n")
+        write(args.json, out, findings, start)
     return int(bool(bad))
 
 

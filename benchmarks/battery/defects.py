@@ -100,10 +100,10 @@ class FourRounds(FewRounds):
 
 
 class UnkeyedMultipliers(FewRounds):
-    """Six rounds, and every chunk multiplies by the same odd constants."""
+    """Four rounds, and every chunk multiplies by the same odd constants."""
 
-    name = "6 rounds, multipliers without a key"
-    rounds = 6
+    name = "4 rounds, multipliers without a key"
+    rounds = 4
 
     def keys(self, seed: Words, column: Array, chunk: Array) -> draw.ChunkKeys:
         """Take the multipliers of one chunk for all."""
@@ -264,14 +264,14 @@ class WeakWeightHash(Draw):
 
 
 class WeightsByPlace(Draw):
-    """Weights larger by a fiftieth in the upper half of every 1024 rows."""
+    """Weights larger by a twentieth in the upper half of every 1024 rows."""
 
     name = "weights correlated with the row"
 
     def weight(self, seed: Words, row: Array, column: Array) -> Array:
         """Add a little."""
         z = super().weight(seed, row, column)
-        return z + (row >> np.uint32(9) & np.uint32(1)).astype(np.int32) * 1311
+        return z + (row >> np.uint32(9) & np.uint32(1)).astype(np.int32) * 3277
 
 
 class SumOfUniforms(Draw):
@@ -296,6 +296,47 @@ class CoarseWeights(Draw):
     def weight(self, seed: Words, row: Array, column: Array) -> Array:
         """Round."""
         return np.rint(super().weight(seed, row, column) / 1024) * 1024
+
+
+class HeavyTails(Draw):
+    """One weight in 512 is trebled."""
+
+    name = "heavy tails"
+
+    def weight(self, seed: Words, row: Array, column: Array) -> Array:
+        """Let the weight of another row choose."""
+        z = super().weight(seed, row, column)
+        other = super().weight(seed, row ^ np.uint32(2**30), column)
+        return np.where(other % 512 == 0, 3 * z, z)
+
+
+class WeightsFollowMask(Draw):
+    """Mean and spread of a weight depend on what is connected around it."""
+
+    name = "weights that follow the mask"
+
+    def connections(
+        self, seed: int, prob: float, shape: tuple[int, int]
+    ) -> Connections:
+        """Shift and stretch by degrees and gaps."""
+        matrix = super().connections(seed, prob, shape)
+        column, row = matrix.columns(), matrix.rows.astype(np.int64)
+        by_row = np.argsort(row * shape[1] + column)
+        right = np.zeros(row.size)
+        right[by_row] = np.diff(column[by_row], append=0).clip(0)
+        below = np.diff(row, append=0).clip(0)
+        z = matrix.z.astype(float)
+        for c in (
+            np.bincount(row)[row],
+            np.bincount(column)[column],
+            right,
+            below,
+            row,
+            column,
+        ):
+            c_scaled = (c - c.mean()) / max(c.std(), 1)
+            z = (z + 0.05 * c_scaled) * (1 + 0.05 * c_scaled)
+        return matrix._replace(z=z.astype(np.float32))
 
 
 # --- whole matrices ---------------------------------------------------------------
@@ -360,6 +401,8 @@ DEFECTS = (
     WeightsByPlace,
     SumOfUniforms,
     CoarseWeights,
+    HeavyTails,
+    WeightsFollowMask,
     SymmetricMatrix,
     ToeplitzMatrix,
 )

@@ -34,12 +34,18 @@ def from_z(name: str, prob: float, z: float) -> Finding:
     return Finding(name, prob, float(2 * stats.norm.sf(abs(z))), float(z), 1)
 
 
-def from_scores(name: str, prob: float, scores: ArrayLike) -> list[Finding]:
-    """Many uncorrelated z-scores: their sum of squares, and the largest."""
+def from_scores(
+    name: str, prob: float, scores: ArrayLike, wider: float = 1.0
+) -> list[Finding]:
+    """Many uncorrelated z-scores: their sum of squares, and the largest.
+
+    Where the squares are correlated, the sum has ``wider`` times the variance of that
+    of independent ones; it is taken for a multiple of a chi-square.
+    """
     z = np.asarray(scores, float).ravel()
     largest = float(z[np.abs(z).argmax()])
     p_largest = -np.expm1(z.size * np.log1p(-2 * stats.norm.sf(abs(largest))))
-    spread = two_sided(stats.chi2(z.size), float(z @ z))
+    spread = two_sided(stats.chi2(z.size / wider, scale=wider), float(z @ z))
     return [
         Finding(f"{name}: sum of squares", prob, spread, largest, z.size),
         Finding(f"{name}: largest", prob, float(p_largest), largest, z.size),
@@ -74,8 +80,9 @@ def binomial_cells(
 ) -> Finding:
     """Chi-square of a histogram of counts against the binomial law."""
     law = stats.binom(trials, chance)
-    low = min(int(law.ppf(1e-15)), int(np.flatnonzero(seen)[0]))
-    high = max(int(law.isf(1e-15)), seen.size - 1)
+    reach = 9 * law.std() + 40
+    low = min(max(int(law.mean() - reach), 0), int(np.flatnonzero(seen)[0]))
+    high = max(min(int(law.mean() + reach), trials), seen.size - 1)
     values = np.arange(low, high + 1)
     expected = law.pmf(values)
     expected[0] += law.cdf(low - 1)

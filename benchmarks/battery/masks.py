@@ -43,6 +43,14 @@ def density(matrix: Connections, prob: float) -> Finding:
     return from_count("density", prob, matrix.rows.size, m * n, prob)
 
 
+def degree_counts(line: Array, lines: int) -> Array:
+    """How many lines have 0, 1, 2, ... connections."""
+    _, degree = np.unique(line, return_counts=True)
+    seen = np.bincount(degree)
+    seen[0] = lines - degree.size
+    return seen
+
+
 def degrees(
     name: str, prob: float, line: Array, lines: int, length: int
 ) -> Iterator[Finding]:
@@ -50,9 +58,7 @@ def degrees(
 
     Their whole distribution by chi-square, and their variance.
     """
-    _, degree = np.unique(line, return_counts=True)
-    seen = np.bincount(degree)
-    seen[0] = lines - degree.size
+    seen = degree_counts(line, lines)
     yield binomial_cells(f"degrees of {name}", prob, seen, length, prob)
     mean, variance = length * prob, length * prob * (1 - prob)
     squares = np.arange(seen.size) - mean

@@ -157,6 +157,7 @@ class Brainevent:
     """brainevent's ``jitn`` in another environment, a matrix in files."""
 
     name = "brainevent"
+    seed_bits = 31
 
     def __init__(self, python: str) -> None:
         self.folder = tempfile.TemporaryDirectory()
