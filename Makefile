@@ -11,7 +11,7 @@ help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
-	@echo "make stats  every statistic of the draw, at full power (most of an hour)"
+	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
@@ -43,8 +43,9 @@ check: $(VENV)/ready
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
 
-# SEED=N draws other matrices; the results are written to build/stats.
+# SEED=N draws other matrices, TIMES=4 four times as much; results: build/stats.
 SEED ?= 20261123
+TIMES ?= 1
 BATTERY := PYTHONPATH=benchmarks $(BIN)/python -m
 
 stats: $(VENV)/ready
@@ -54,7 +55,7 @@ stats: $(VENV)/ready
 	@echo "== planted defects: each must be caught"
 	@$(BATTERY) battery --defects --seed $(SEED) --json build/stats/defects.json
 	@echo "== the draw: nothing may fail"
-	@$(BATTERY) battery --seed $(SEED) --json build/stats/synjit.json
+	@$(BATTERY) battery --seed $(SEED) --times $(TIMES) --json build/stats/synjit.json
 
 # TESTU01=/usr/local for one that is not Debian's.
 TESTU01 ?= /usr

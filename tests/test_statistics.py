@@ -69,8 +69,7 @@ def test_what_the_defects_stand_on_is_the_draw():
 
 @pytest.mark.parametrize("defect", defects.DEFECTS, ids=lambda defect: defect.name)
 def test_a_planted_defect_is_caught(defect):
-    caught = {name.partition(": ")[0] for name in failures(defect)[1]}
-    assert TELLS[defect] in failures(defect)[1] | caught
+    assert any(name.startswith(TELLS[defect]) for name in failures(defect)[1])
 
 
 def test_every_statistic_fails_on_some_defect():
@@ -101,12 +100,10 @@ def test_the_weights_law_is_within_2_to_the_minus_17_of_the_normal(counts):
 
 
 def test_the_weights_law_is_what_words_give(counts):
-    """Every word of some ranges, of all octaves, is counted as the law counts it."""
+    """As many words give more than z as the law says, for z of every octave."""
     largest = counts.size // 2
-    words = np.concatenate(
-        [np.arange(2**21), np.arange(2**28, 2**28 + 2**21)], dtype=np.uint32
-    )
-    for z in np.unique(normal.standard_normal(words[::4096])):
+    words = 2.0 ** np.linspace(1, 31, 500) - 1
+    for z in np.unique(normal.standard_normal(words.astype(np.uint32))):
         low, high = 0, 2**31
         while low < high:  # z falls as the word rises: find the words below
             middle = (low + high) // 2

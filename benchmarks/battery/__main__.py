@@ -78,6 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=lambda v: int(v, 0), default=SEED)
     parser.add_argument("--short", action="store_true", help="the form of the tests")
+    parser.add_argument("--times", type=float, default=1, help="as much drawn")
     parser.add_argument("--source", default="synjit", help="or control, brainevent")
     parser.add_argument("--python", default="", help="a Python that has brainevent")
     parser.add_argument("--defects", action="store_true", help="run the planted ones")
@@ -86,6 +87,11 @@ def main() -> int:
     size = plan.SHORT if args.short else plan.FULL
     if args.defects:
         size = plan.TINY if args.short else plan.MIDDLE
+    size = size._replace(
+        connections=size.connections * args.times,
+        pairs=size.pairs * args.times,
+        weights=size.weights * args.times,
+    )
     start = time.process_time()
     out = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),

@@ -182,14 +182,14 @@ class SharedCountWord(Draw):
 
 
 class BiasedThresholds(Draw):
-    """Count thresholds too low by a hundredth of the word's range."""
+    """Count thresholds too low by a thirtieth of the word's range."""
 
     name = "biased thresholds"
 
     def law(self, prob: float) -> Law:
         """Lower every threshold."""
         the_law = law(prob)
-        lower = np.maximum(the_law.limits, 2**32 // 100) - np.uint32(2**32 // 100)
+        lower = np.maximum(the_law.limits, 2**32 // 30) - np.uint32(2**32 // 30)
         limits = np.where(the_law.limits == 2**32 - 1, the_law.limits, lower)
         return the_law._replace(limits=limits.astype(np.uint32))
 
@@ -289,13 +289,13 @@ class SumOfUniforms(Draw):
 
 
 class CoarseWeights(Draw):
-    """Weights rounded to 2^-6."""
+    """Weights rounded to 2^-5."""
 
-    name = "weights rounded to 2^-6"
+    name = "weights rounded to 2^-5"
 
     def weight(self, seed: Words, row: Array, column: Array) -> Array:
         """Round."""
-        return np.rint(super().weight(seed, row, column) / 1024) * 1024
+        return np.rint(super().weight(seed, row, column) / 2048) * 2048
 
 
 class HeavyTails(Draw):

@@ -149,6 +149,8 @@ def xor_triples(prob: float, mask: Array, log2: int, most: int) -> Iterator[Find
     bits, half = 1 << np.arange(log2), (log2 + 1) // 2
     masks = sorted({int(v) for s in (log2, half, half + 1) for v in bits ^ bits >> s})
     u = np.arange(chunk)
+    if x.size * min(prob, 1 - prob) ** 3 < 30:  # too few for a sum to be normal
+        return
     deviation = np.sqrt(x.size) * (prob * (1 - prob)) ** 1.5
     z = [
         np.einsum("ij,ij,ij->", x, x[u ^ e], x[u ^ f], dtype=float) / deviation

@@ -22,6 +22,7 @@ Array = NDArray[np.generic]
 
 BITS = 10  # differences and xors are told apart by their highest and lowest 10 bits
 CLASSES = 32
+ENOUGH = 30.0  # expected pairs or triples, for their sums to be nearly normal
 
 
 class Blocks(NamedTuple):
@@ -47,7 +48,7 @@ class Blocks(NamedTuple):
 
 def log2_block(prob: float) -> int:
     """Rows of a block: 64 expected connections, 2^10 rows at least, as the draw has."""
-    return max(10, 6 - int(np.floor(np.log2(np.float32(prob)))))
+    return max(10, 7 - int(np.frexp(np.float32(prob))[1]))
 
 
 def cut(matrix: Connections, prob: float) -> Blocks:
@@ -106,6 +107,8 @@ def within(blocks: Blocks, prob: float, budget: float) -> Iterator[Finding]:
     ):
         size = _bin_sizes(top)
         keep = size > 0
+        if size.max() * rows / per_value * q * q < ENOUGH:
+            continue
         for part, seen in zip(("highest", "lowest"), table, strict=True):
             centred = (seen - size * mean / per_value)[keep]
             terms = size[keep] * rows / per_value
@@ -152,7 +155,7 @@ def _affordable(blocks: Blocks, pairs: float) -> int:
     blocks, the less their squares are correlated.
     """
     mean = blocks.chance * 2.0**blocks.log2
-    return int(min(blocks.number, max(pairs / (mean * mean + 1), 50)))
+    return int(min(blocks.number, max(pairs / (mean * mean + 1), 20)))
 
 
 # --- two blocks -------------------------------------------------------------------
@@ -179,6 +182,8 @@ def across(
     rows = one.number << k
     size = 1 << (k - BITS)
     mean = q * (one.places.size + other.places.size) - rows * q * q
+    if size * rows * q * q < ENOUGH:
+        return
     labels = ("differences, highest", "differences, lowest")
     labels += ("xors, highest", "xors, lowest")
     for label, seen in zip(labels, tables, strict=True):
@@ -262,6 +267,8 @@ def triples(blocks: Blocks, prob: float) -> Iterator[Finding]:
         wider = 1 + 63 / blocks.number
         name = f"pairs of classes, {part} bits"
         yield from from_scores(name, prob, pairs[upper], wider)
+        if blocks.number * (2.0**k / CLASSES * q) ** 3 < ENOUGH:
+            continue
         z = [(y[:, a + 1 :] * y[:, [a]]).T @ y[:, a + 1 :] for a in range(CLASSES - 2)]
         z = [one[np.triu_indices(len(one), 1)] for one in z]
         scaled = np.concatenate(z) / np.sqrt(blocks.number) / variance**1.5

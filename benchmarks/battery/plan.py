@@ -36,10 +36,10 @@ class Size(NamedTuple):
     seeds: int  # other seeds that a matrix is compared with
 
 
-FULL = Size(PROBS, 1e7, 4e8, 4096, 1e9, 11)
+FULL = Size(PROBS, 5e6, 2e8, 2048, 1e9, 5)
 MIDDLE = Size((0.06, 0.5, 1.0), 1e6, 3e7, 1024, 1e7, 3)  # for planted defects
-SHORT = Size(SHORT_PROBS, 4e5, 1e7, 1024, 3e6, 3)
-TINY = Size((0.06, 0.5, 1.0), 1.5e5, 2e6, 512, 1e6, 2)  # for them in tests
+SHORT = Size(SHORT_PROBS, 3e5, 8e6, 512, 3e6, 2)
+TINY = Size((0.06, 0.5, 1.0), 1.2e5, 1e6, 512, 4e5, 2)  # for them in tests
 
 
 def seed_of(seed: int, case: int, bits: int) -> int:
@@ -143,7 +143,7 @@ def distribution(
     source: Source, size: Size, seed: int, bits: int, histogram: np.ndarray
 ) -> Iterator[Finding]:
     """Statistics of the weights of full matrices of many seeds."""
-    side = 4096 if size.weights > 2**26 else 1024
+    side = 4096 if size.weights > 2**26 else 512
     number = int(np.ceil(size.weights / side**2))
     for i in range(number):
         there: Connections = source.connections(

@@ -21,6 +21,7 @@ Array = NDArray[np.generic]
 
 LANES = 16
 LONGEST = 12  # log2 of the rows of a chunk
+ENOUGH = 3.0  # expected mates for an e and a chunk, for their variance
 
 
 def mates(blocks: Blocks, prob: float) -> Iterator[Finding]:
@@ -33,8 +34,11 @@ def mates(blocks: Blocks, prob: float) -> Iterator[Finding]:
     fourth = variance * (1 - 3 * variance)  # of x
     square = pairs * variance**2
     power = 3 * pairs * (pairs - 1) * variance**4 + pairs * fourth**2
-    z = sums[1:] / np.sqrt(number * square)
-    yield from from_scores("mates: mean", prob, z, 1 + 6 / number)
+    if number * pairs * q * q > 30:
+        z = sums[1:] / np.sqrt(number * square)
+        yield from from_scores("mates: mean", prob, z, 1 + 6 / number)
+    if pairs * q * q < ENOUGH:
+        return
     # nearly a chi-square: its cube root is normal (Wilson and Hilferty, 1931)
     free = 2 * number * square**2 / (power - square**2)
     z = np.cbrt(squares[1:] / (number * square)) - (1 - 2 / (9 * free))
