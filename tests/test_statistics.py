@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 import pytest
-from battery import defects, plan, weight_law
+from battery import defects, plan, weight_law, wrong_places, wrong_weights
 from battery.findings import from_anderson_darling, from_ks, holm
 from battery.matrices import rank_law
 from battery.sources import open_source
@@ -16,30 +16,30 @@ SEED = 8
 
 # The statistic that each planted defect was made for: it must be among those that fail.
 TELLS = {
-    defects.TwoRounds: "triples of classes, highest bits",
-    defects.FewRounds: "mates: mean",
-    defects.FourRounds: "mates: variance",
-    defects.UnkeyedMultipliers: "mates: mean",
-    defects.OneWordForAllRounds: "pairs of classes, lowest bits",
-    defects.NoBijection: "gaps along columns",
-    defects.SameKeysInEveryChunk: "next chunk: same place",
-    defects.SameKeysInTwoColumns: "column bit 0: same place",
-    defects.SeedBitIgnored: "seed bit 0: same place",
-    defects.SharedCountWord: "next chunk: counts",
-    defects.BiasedThresholds: "degrees of columns: variance",
-    defects.FixedCounts: "count of a chunk",
-    defects.RoundedStride: "density",
-    defects.WeightsWithoutColumn: "weight and the next of its row",
-    defects.WeightsOfRowPairs: "weight and weight, rows that differ in a bit",
-    defects.SymmetricWeights: "weight and weight, transposed",
-    defects.WeakWeightHash: "determinant of G G'",
-    defects.WeightsByPlace: "weight and bits of its row",
-    defects.SumOfUniforms: "moment 4",
-    defects.CoarseWeights: "Kolmogorov-Smirnov",
-    defects.HeavyTails: "above 6.0",
-    defects.WeightsFollowMask: "weight and degree of its row",
-    defects.SymmetricMatrix: "cycles of 2",
-    defects.ToeplitzMatrix: "cycles of 3",
+    wrong_places.TwoRounds: "triples of classes, highest bits",
+    wrong_places.FewRounds: "mates: mean",
+    wrong_places.FourRounds: "mates: variance",
+    wrong_places.UnkeyedMultipliers: "mates: mean",
+    wrong_places.OneWordForAllRounds: "pairs of classes, lowest bits",
+    wrong_places.NoBijection: "gaps along columns",
+    wrong_places.SameKeysInEveryChunk: "next chunk: same place",
+    wrong_places.SameKeysInTwoColumns: "column bit 0: same place",
+    wrong_places.SeedBitIgnored: "seed bit 0: same place",
+    wrong_places.SharedCountWord: "next chunk: counts",
+    wrong_places.BiasedThresholds: "degrees of columns: variance",
+    wrong_places.FixedCounts: "count of a chunk",
+    wrong_places.RoundedStride: "density",
+    wrong_weights.WeightsWithoutColumn: "weight and the next of its row",
+    wrong_weights.WeightsOfRowPairs: "weight and weight, rows that differ in a bit",
+    wrong_weights.SymmetricWeights: "weight and weight, transposed",
+    wrong_weights.WeakWeightHash: "determinant of G G'",
+    wrong_weights.WeightsByPlace: "weight and bits of its row",
+    wrong_weights.SumOfUniforms: "moment 4",
+    wrong_weights.CoarseWeights: "Kolmogorov-Smirnov",
+    wrong_weights.HeavyTails: "above 6.0",
+    wrong_weights.WeightsFollowMask: "weight and degree of its row",
+    wrong_weights.SymmetricMatrix: "cycles of 2",
+    wrong_weights.ToeplitzMatrix: "cycles of 3",
 }
 
 

@@ -129,8 +129,24 @@ def beside() -> str:
     totals = [f"{len(b)} of {len(f)}" for b, f in zip(bad, found, strict=True)]
     return (
         f"Failing p-values, {runs[1]['date']}, seed {runs[1]['seed']}: "
-        f"{totals[0]} with {names[0]}, {totals[1]} with {names[1]}.\n\n{text}"
+        f"{totals[0]} with {names[0]}, {totals[1]} with {names[1]}.\n\n{text}\n\n"
+        + _by_prob(names, found, bad)
     )
+
+
+def _by_prob(
+    names: list[str], found: list[list[Finding]], bad: list[list[Finding]]
+) -> str:
+    rows = []
+    for prob in sorted({f.prob for f in found[0]}):
+        cells = [
+            f"{sum(f.prob == prob for f in b)} of {sum(f.prob == prob for f in a)}"
+            for a, b in zip(found, bad, strict=True)
+        ]
+        density = [f for f in found[1] if f.prob == prob and f.statistic == "density"]
+        cells.append(f"{density[0].worst:.1f}" if density else "")
+        rows.append((f"{prob:.4g}", *cells))
+    return table(f"prob | {names[0]} | {names[1]} | z of its density", rows)
 
 
 def _largest(findings: list[Finding]) -> str:

@@ -37,7 +37,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(PROBS, 5e6, 2e8, 2048, 1e9, 5)
-MIDDLE = Size((0.06, 0.5, 1.0), 1e6, 3e7, 1024, 1e7, 3)  # for planted defects
+MIDDLE = Size((0.06, 0.5, 1.0), 5e5, 1e7, 512, 4e6, 2)  # for planted defects
 SHORT = Size(SHORT_PROBS, 3e5, 8e6, 512, 3e6, 2)
 TINY = Size((0.06, 0.5, 1.0), 1.2e5, 1e6, 512, 4e5, 2)  # for them in tests
 
