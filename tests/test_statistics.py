@@ -24,6 +24,7 @@ TELLS = {
     wrong_places.NoBijection: "gaps along columns",
     wrong_places.SameKeysInEveryChunk: "next chunk: same place",
     wrong_places.SameKeysInTwoColumns: "column bit 0: same place",
+    wrong_places.ColumnsComeAgain: "column bit 6: counts",
     wrong_places.SeedBitIgnored: "seed bit 0: same place",
     wrong_places.SharedCountWord: "next chunk: counts",
     wrong_places.BiasedThresholds: "degrees of columns: variance",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .steps import Draw
 from .wrong_places import (
     BiasedThresholds,
+    ColumnsComeAgain,
     FewRounds,
     FixedCounts,
     FourRounds,
@@ -45,6 +46,7 @@ DEFECTS = (
     NoBijection,
     SameKeysInEveryChunk,
     SameKeysInTwoColumns,
+    ColumnsComeAgain,
     SeedBitIgnored,
     SharedCountWord,
     BiasedThresholds,

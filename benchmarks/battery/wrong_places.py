@@ -100,14 +100,24 @@ class SameKeysInTwoColumns(Draw):
         return super().keys(seed, column >> 1, chunk)
 
 
-class SeedBitIgnored(Draw):
-    """The lowest bit of the seed is left out of the keys of the places."""
+class ColumnsComeAgain(Draw):
+    """Only the lowest six bits of the column are in the counter."""
 
-    name = "keys without a bit of the seed"
+    name = "keys with six bits of the column"
 
     def keys(self, seed: Words, column: Array, chunk: Array) -> draw.ChunkKeys:
-        """Forget the bit."""
-        return super().keys((seed[0] & ~1, seed[1]), column, chunk)
+        """Forget the others."""
+        return super().keys(seed, column & 63, chunk)
+
+
+class SeedBitIgnored(Draw):
+    """The lowest bits of the seed are left out of the keys of the places."""
+
+    name = "keys without three bits of the seed"
+
+    def keys(self, seed: Words, column: Array, chunk: Array) -> draw.ChunkKeys:
+        """Forget the bits."""
+        return super().keys((seed[0] & ~7, seed[1]), column, chunk)
 
 
 class SharedCountWord(Draw):

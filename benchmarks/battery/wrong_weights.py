@@ -136,9 +136,9 @@ class WeightsFollowMask(Draw):
 
 
 class SymmetricMatrix:
-    """W(i, j) = W(j, i), as far as the matrix is square."""
+    """W(i, j) = W(j, i), as far as the matrix is square, and weights a tenth too large."""
 
-    name = "symmetric matrix"
+    name = "symmetric matrix, weights too large"
 
     def connections(
         self, seed: int, prob: float, shape: tuple[int, int]
@@ -149,7 +149,7 @@ class SymmetricMatrix:
         for top in range(0, shape[0] - side + 1, side):
             for a in (z[top : top + side, :side], mask[top : top + side, :side]):
                 a[:] = np.triu(a) + np.triu(a, 1).T
-        return _from_dense(z, mask)
+        return _from_dense(z + np.float32(0.1), mask)
 
 
 class ToeplitzMatrix:
