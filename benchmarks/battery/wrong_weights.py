@@ -136,7 +136,7 @@ class WeightsFollowMask(Draw):
 
 
 class SymmetricMatrix:
-    """W(i, j) = W(j, i), as far as the matrix is square, and weights a tenth too large."""
+    """W(i, j) = W(j, i), as far as it is square; weights a tenth too large."""
 
     name = "symmetric matrix, weights too large"
 
