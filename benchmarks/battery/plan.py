@@ -98,8 +98,9 @@ def neighbours(n: int) -> Iterator[tuple[str, int, bool]]:
 
 
 def seeds_near(seed: int, bits: int, number: int) -> list[tuple[str, int]]:
-    """Seeds that differ by one, or in one bit."""
-    near = [("seed + 1", (seed + 1) % (1 << bits))]
+    """Seeds that differ by one (in more than the lowest bit), or in one bit."""
+    step = 1 if seed % 2 else -1
+    near = [("seed +- 1", (seed + step) % (1 << bits))]
     near += [(f"seed bit {b}", seed ^ (1 << b)) for b in SEED_BITS if b < bits]
     return near[:number]
 
