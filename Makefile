@@ -5,13 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench aot aot-gpu aot-tpu clean
+.PHONY: help demo test check bench stats crush page aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make check  formatting, lint and types"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
+	@echo "make stats  every statistic of the draw, at full power (minutes)"
+	@echo "make crush  its words through TestU01, which must be installed (hours)"
+	@echo "make page   the tables and pictures of docs/the-draw.md"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
@@ -58,6 +61,29 @@ bench: $(VENV)/ready $(BRAINEVENT)/ready
 	@$(BIN)/python benchmarks/bench.py --brainevent $(BRAINEVENT)/bin/python
 	@echo "== against activity, prob and size: speed.json, speed.svg"
 	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.svg
+# SEED=N draws other matrices, TIMES=4 four times as much; results: build/stats.
+SEED ?= 20261123
+TIMES ?= 1
+BATTERY := PYTHONPATH=benchmarks $(BIN)/python -m
+
+stats: $(VENV)/ready
+	@mkdir -p build/stats
+	@echo "== the law of the weights, over all 2^32 words"
+	@$(BATTERY) battery.weight_law --every-word --json build/stats/weight_law.json
+	@echo "== planted defects: each must be caught"
+	@$(BATTERY) battery --defects --seed $(SEED) --json build/stats/defects.json
+	@echo "== the draw: nothing may fail"
+	@$(BATTERY) battery --seed $(SEED) --times $(TIMES) --json build/stats/synjit.json
+
+# TESTU01=/usr/local for one that is not Debian's.
+TESTU01 ?= /usr
+crush: $(VENV)/ready
+	@mkdir -p build/stats
+	@$(BATTERY) battery.crush small --testu01 $(TESTU01) --log build/stats/small.log
+	@$(BATTERY) battery.crush crush --testu01 $(TESTU01) --log build/stats/crush.log
+
+page: $(VENV)/ready
+	@$(BATTERY) battery.page
 
 aot: aot-gpu aot-tpu
 

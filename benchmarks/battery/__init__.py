@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics that try to prove the draw wrong; ``python -m battery --help``."""

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference, many chunks at a time, in steps that a planted defect replaces."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synjit.reference import Law, draw, law, normal, seed_words
+
+from .sources import Connections
+
+Array = NDArray[np.generic]
+Words = tuple[int, int]
+
+GROUP = 1 << 12  # chunks made at once
+
+
+class Draw:
+    """The draw, with nothing wrong."""
+
+    name = "nothing wrong"
+
+    def law(self, prob: float) -> Law:
+        """Thresholds of the count."""
+        return law(prob)
+
+    def keys(self, seed: Words, column: Array, chunk: Array) -> draw.ChunkKeys:
+        """Key words of chunks."""
+        return draw.chunk_keys(seed, column, chunk)
+
+    def place(self, t: Array, keys: draw.ChunkKeys, log2_chunk: int) -> Array:
+        """Row offsets of connections."""
+        return draw.place(t, keys, log2_chunk)
+
+    def weight(self, seed: Words, row: Array, column: Array) -> Array:
+        """Weights of connections."""
+        return draw.weight(seed, row, column)
+
+    def connections(
+        self, seed: int, prob: float, shape: tuple[int, int]
+    ) -> Connections:
+        """List the connections."""
+        (m, n), the_law, words = shape, self.law(prob), seed_words(seed)
+        k = the_law.log2_chunk
+        per_column = -(-m >> k)
+        rows, columns = [], []
+        for first in range(0, n * per_column, GROUP):
+            number = np.arange(first, min(first + GROUP, n * per_column))[:, None]
+            column, chunk = number // per_column, number % per_column
+            keys = self.keys(words, column, chunk)
+            count = the_law.draw_count(keys.count_word)
+            t = np.arange(count.max(initial=0), dtype=np.uint32)
+            row = np.where(t < count, self.place(t, keys, k), np.uint32(2**32 - 1))
+            row = np.sort(row, axis=1).astype(np.int64) + (chunk << k)
+            real = (t < count) & (row < m)
+            rows.append(row[real])
+            columns.append(np.broadcast_to(column, row.shape)[real])
+        row, column = np.concatenate(rows), np.concatenate(columns)
+        z = self.weight(words, row.astype(np.uint32), column.astype(np.uint32))
+        starts = np.searchsorted(column, np.arange(n + 1))
+        scale = np.float32(2**normal.UNIT_BITS)
+        return Connections(shape, starts, row.astype(np.uint32), z / scale)

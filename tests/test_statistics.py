@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The short form of the battery, the law of the weights, and what must be caught."""
+
+import functools
+
+import numpy as np
+import pytest
+from battery import defects, plan, weight_law, wrong_places, wrong_weights
+from battery.findings import from_anderson_darling, from_ks, holm
+from battery.matrices import rank_law
+from battery.sources import open_source
+
+from synjit.reference import draw, normal
+
+SEED = 8
+
+# The statistic that each planted defect was made for: it must be among those that fail.
+TELLS = {
+    wrong_places.TwoRounds: "triples of classes, highest bits",
+    wrong_places.FewRounds: "mates: mean",
+    wrong_places.FourRounds: "mates: variance",
+    wrong_places.UnkeyedMultipliers: "mates: mean",
+    wrong_places.OneWordForAllRounds: "pairs of classes, lowest bits",
+    wrong_places.NoBijection: "gaps along columns",
+    wrong_places.SameKeysInEveryChunk: "next chunk: same place",
+    wrong_places.SameKeysInTwoColumns: "column bit 0: same place",
+    wrong_places.ColumnsComeAgain: "column bit 6: counts",
+    wrong_places.SeedBitIgnored: "seed bit 0: same place",
+    wrong_places.SharedCountWord: "next chunk: counts",
+    wrong_places.BiasedThresholds: "degrees of columns: variance",
+    wrong_places.FixedCounts: "count of a chunk",
+    wrong_places.RoundedStride: "density",
+    wrong_weights.WeightsWithoutColumn: "weight and the next of its row",
+    wrong_weights.WeightsOfRowPairs: "weight and weight, rows that differ in a bit",
+    wrong_weights.SymmetricWeights: "weight and weight, transposed",
+    wrong_weights.WeakWeightHash: "determinant of G G'",
+    wrong_weights.WeightsByPlace: "weight and bits of its row",
+    wrong_weights.SumOfUniforms: "moment 4",
+    wrong_weights.CoarseWeights: "Kolmogorov-Smirnov",
+    wrong_weights.HeavyTails: "above 6.0",
+    wrong_weights.WeightsFollowMask: "weight and degree of its row",
+    wrong_weights.SymmetricMatrix: "cycles of 2",
+    wrong_weights.ToeplitzMatrix: "cycles of 3",
+}
+
+
+@functools.cache
+def failures(defect):
+    findings = [f for f in plan.run(defect(), plan.TINY, SEED) if f.size]
+    return {f.statistic for f in findings}, {f.statistic for f in holm(findings)}
+
+
+def test_every_short_statistic_passes():
+    findings = [f for f in plan.run(open_source("synjit"), plan.SHORT, SEED) if f.size]
+    assert len(findings) > 1000
+    assert holm(findings) == []
+
+
+def test_another_generator_passes_the_same_statistics():
+    assert not failures(functools.partial(open_source, "control"))[1]
+
+
+def test_what_the_defects_stand_on_is_the_draw():
+    ours = defects.Draw().connections(SEED, 0.06, (5000, 7))
+    theirs = open_source("synjit").connections(SEED, 0.06, (5000, 7))
+    assert ours.shape == theirs.shape
+    for a, b in zip(ours[1:], theirs[1:], strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("defect", defects.DEFECTS, ids=lambda defect: defect.name)
+def test_a_planted_defect_is_caught(defect):
+    assert any(name.startswith(TELLS[defect]) for name in failures(defect)[1])
+
+
+def test_every_statistic_fails_on_some_defect():
+    everything, failed = set(), set()
+    for defect in defects.DEFECTS:
+        names, bad = failures(defect)
+        everything |= names
+        failed |= bad
+    assert everything == failed
+
+
+# --- the weights' law -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return weight_law.both_signs(weight_law.magnitudes())
+
+
+def test_the_weights_law_is_within_2_to_the_minus_17_of_the_normal(counts):
+    assert counts.sum() == 2**32
+    law = weight_law.weight_law(counts)
+    assert law.kolmogorov < 2**-17
+    assert law.mean == law.skewness == 0
+    assert abs(law.variance - 1) < 2e-7
+    assert abs(law.kurtosis - 3) < 1e-6
+    assert law.largest == normal.standard_normal(0)[0] / 2**16
+
+
+def test_the_weights_law_is_what_words_give(counts):
+    """As many words give more than z as the law says, for z of every octave."""
+    largest = counts.size // 2
+    words = 2.0 ** np.linspace(1, 31, 500) - 1
+    for z in np.unique(normal.standard_normal(words.astype(np.uint32))):
+        low, high = 0, 2**31
+        while low < high:  # z falls as the word rises: find the words below
+            middle = (low + high) // 2
+            below = int(normal.standard_normal(middle)[0]) > z
+            low, high = (middle + 1, high) if below else (low, middle)
+        assert low == counts[largest + z + 1 :].sum()
+
+
+# --- the laws of the statistics ---------------------------------------------------
+
+
+def test_known_critical_values():
+    assert from_anderson_darling("", 1, 2.492).p / 2 == pytest.approx(0.05, rel=0.01)
+    assert from_anderson_darling("", 1, 3.857).p / 2 == pytest.approx(0.01, rel=0.03)
+    assert from_ks("", 1, 1.358 / 1e4, 1e8).p / 2 == pytest.approx(0.05, rel=0.01)
+
+
+def test_ranks_of_fair_bits():
+    law = rank_law(64)
+    assert sum(law) == pytest.approx(1)
+    assert law[:3] == pytest.approx([0.288788, 0.577576, 0.128350], rel=1e-5)
+    every = [np.array([[a, b], [c, d]]) for a, b, c, d in np.ndindex(2, 2, 2, 2)]
+    full = sum(round(np.linalg.det(x)) % 2 for x in every)
+    assert rank_law(2)[0] == full / 16
+
+
+def test_blocks_of_the_battery_are_the_chunks_of_the_draw():
+    for prob in plan.PROBS:
+        assert plan.pairs.log2_block(np.float32(prob)) == draw.log2_chunk(prob)
