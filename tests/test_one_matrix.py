@@ -155,7 +155,7 @@ def test_pre_post_is_the_transpose_in_the_cheap_direction(backend):
     spikes = jnp.arange(90) % 3 == 0
     np.testing.assert_array_equal(spikes @ w, stored @ spikes)
     jaxpr = str(jax.make_jaxpr(lambda s: s @ w)(spikes))
-    assert "synjit_events" in jaxpr
+    assert "synjit_weighted" in jaxpr
     assert "transpose=True" not in jaxpr
 
 

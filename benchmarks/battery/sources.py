@@ -93,7 +93,7 @@ def _list_all(seed, law_words, m, n, starts, rows, z):
         for lane in range(min(LANES, n * n_chunks - first)):
             found = window_connections(keys, lane, chunks[lane], k, 0, m, some_rows)
             some_rows[:found].sort()
-            weigh(keys, lane, some_rows, found, some_z)
+            weigh(keys, lane, 0, some_rows, found, some_z)
             for t in range(found):
                 rows[total] = some_rows[t]
                 z[total] = some_z[t]
