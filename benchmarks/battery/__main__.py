@@ -131,7 +131,7 @@ def main() -> int:
     print(f"{time.process_time() - start:.0f} s")
     if args.json:
         write(args.json, out, findings, start)
-    return int(bool(bad))
+    return int(bool(bad or out.get("mute")))
 
 
 if __name__ == "__main__":
