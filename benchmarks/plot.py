@@ -27,7 +27,7 @@ SWEEPS: dict[str, tuple[float, ...]] = {
     "prob": (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.77),
     "size": (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6),
 }
-MOST_STORED = 2e8  # connections; what is larger is not stored here
+MOST_STORED = 8e7  # connections; what is larger is not stored here
 
 
 def measure(size: int, prob: float, activity: float) -> dict[str, float]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 
@@ -43,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         default="*",
         help="pattern of the checks to run, as 'events/*transpose*'; never a pass",
+    )
+    conformance.add_argument(
+        "--list", action="store_true", help="print the checks' names, and run nothing"
     )
     conformance.add_argument(
         "--limit", type=float, default=300.0, help="seconds that one check may take"
@@ -99,10 +103,18 @@ def _backends(options: argparse.Namespace) -> int:
 def _conformance(options: argparse.Namespace) -> int:
     import jax
 
-    from synjit.conformance import run_full
+    from synjit.conformance import full_checks, run_full
     from synjit.conformance.report import as_json, as_text
     from synjit.registry import registry
 
+    names = [str(check) for check in full_checks()]
+    chosen = [name for name in names if fnmatchcase(name, options.only)]
+    if not chosen:
+        print(f"no check's name matches {options.only!r}; --list prints them all")
+        return 2
+    if options.list:
+        print("\n".join(chosen))
+        return 0
     registered = registry().backends.get(options.name)
     if registered is None:
         known = ", ".join(sorted(registry().backends)) or "none"

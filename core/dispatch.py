@@ -15,6 +15,8 @@ from . import gate, reference
 from .hookspecs import Problem
 from .registry import Registered, registry
 
+INTERPRETED = "it is interpreted here: a lesser grade, taken only by name"
+
 
 class BackendError(RuntimeError):
     """No backend can run this: none of that name, or none that conforms."""
@@ -49,7 +51,7 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
     if problem.platform not in backend.platforms:
         return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
     if problem.platform in backend.interpreted_on and name is None:
-        return "it is interpreted here: a lesser grade, taken only by name"
+        return INTERPRETED
     try:
         refusal = candidate.hook.synjit_refuses(problem=problem)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
@@ -114,19 +116,21 @@ def resolve(name: str | None) -> str | None:
     BackendError
         There is no backend of that name.
     """
-    if name is None:
-        default = _default.value
-        name = os.environ.get("SYNJIT_BACKEND") if default is None else default
+    source = ""
+    if name is None and _default.value is not None:
+        name = _default.value
+    elif name is None:
+        name, source = os.environ.get("SYNJIT_BACKEND"), " (SYNJIT_BACKEND)"
     name = name or None
-    check_name(name)
+    check_name(name, source)
     return name
 
 
-def check_name(name: str | None) -> None:
+def check_name(name: str | None, source: str = "") -> None:
     """Refuse a name that no backend has, before anything is traced."""
     if name is not None and not registry().named(name):
         known = ", ".join(sorted(registry().backends)) or "none"
-        text = f"backend {name!r} is unknown; there are: {known}"
+        text = f"backend {name!r}{source} is unknown; there are: {known}"
         raise BackendError("\n  ".join([text, *_lines({})]))
 
 
@@ -224,6 +228,10 @@ def explain(
         own = candidate.backend
         if name is not None and candidate not in registry().named(name):
             reasons[own.name] = f"backend {name!r} was asked for"
+        elif chosen is not None and problem.platform not in own.platforms:
+            reasons[own.name] = why_not(candidate, problem, name)
+        elif chosen is not None and problem.platform in own.interpreted_on:
+            reasons[own.name] = INTERPRETED
         elif chosen is not None:
             reasons[own.name] = (
                 f"{chosen.backend.name!r} comes first "

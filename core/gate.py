@@ -9,6 +9,7 @@ in the next process; only passes are kept.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import warnings
@@ -37,6 +38,7 @@ MEANING: dict[Grade, str] = {
 
 SECONDS = 180.0  # of which compiling takes most
 SECONDS_INTERPRETED = 1800.0
+PATIENCE = 5.0  # seconds, after which it says what takes so long
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class _Pending:
         self.verdict: Verdict | None = None
 
 
+_log = logging.getLogger("synjit")
 _lock = threading.Lock()
 _verdicts: dict[Any, _Pending] = {}
 
@@ -183,12 +186,22 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
         with jax.enable_x64(asked.x64):
             return run(registered, platform, cases, stop=True, runner=runner)
 
+    slow = (
+        "synjit holds backend %r to the reference for %s on %s: once, it may take half "
+        "a minute, or minutes where it is interpreted"
+    )
+    about = registered.backend.name, asked.product, platform
+    notice = threading.Timer(PATIENCE, _log.warning, (slow, *about))
+    notice.daemon = True
+    notice.start()
     try:
         report = in_thread(work, _limit(registered, platform))
     except TimeoutError as late:
         return Verdict(
             "failed", f"it hangs: no end within {late} seconds, at {runner.doing}"
         )
+    finally:
+        notice.cancel()
     if report.failures:
         failure = report.failures[0]
         snippet = failure.check.snippet(registered.backend.name, platform)

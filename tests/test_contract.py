@@ -111,7 +111,7 @@ def test_a_part_is_not_a_pass(part):
     assert not part.passed
     text = as_text(part, registry().backends["numba"].backend)
     assert "895 of 897 checks have not run" in text
-    assert "DOES NOT CONFORM" in text
+    assert "is right so far: a part of the checks proves nothing" in text
 
 
 def test_a_whole_one_is(part, tmp_path):
@@ -133,10 +133,12 @@ def test_an_undeclared_refusal_is_not_a_pass():
     backend = Backend("some", "1", ("cpu",))
     assert report.passed
     assert not report.conforms
-    assert "REFUSED 1 checks: no batches" in as_text(report, backend)
+    example = f"as {check_}"
+    assert f"REFUSED 1 checks, {example}: no batches" in as_text(report, backend)
     report.results[1] = declared(refused, gaps)
     assert report.conforms
-    assert "KNOWN GAP 1 checks: not written yet" in as_text(report, backend)
+    text = as_text(report, backend)
+    assert f"KNOWN GAP 1 checks, {example}: not written yet" in text
     assert len(stale_gaps(report.results, gaps)) == 1
 
 
@@ -155,6 +157,10 @@ def test_command(capsys, tmp_path):
     assert "**does not conform**" in capsys.readouterr().out
     assert cli.main(["conformance", "abacus"]) == 2
     assert "backend 'abacus' is unknown; there are: " in capsys.readouterr().out
+    assert cli.main(["conformance", "numba", "--only", "nothing/*"]) == 2
+    assert "no check's name matches 'nothing/*'" in capsys.readouterr().out
+    assert cli.main(["conformance", "numba", "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == FULL_COUNT
     assert cli.main(["backends"]) == 0
     assert "numba" in capsys.readouterr().out
 
@@ -218,5 +224,5 @@ def test_the_plugin_of_the_page_is_right(of_the_page, case):
 
 
 def test_check_of_an_unknown_backend():
-    with pytest.raises(KeyError):
+    with pytest.raises(synjit.BackendError, match="'quiet' is unknown; there are"):
         check("quiet", Case("dense", 0.1, (1, 1)))

@@ -90,6 +90,32 @@ class WeightsSwapped(Honest):
         )
 
 
+class IgnoresRowOfOrigin(Honest):
+    fault = "as if the origin's row were 0"
+
+    def events(self, problem, seed, origin, law, events):
+        return super().events(problem, seed, origin.at[0].set(0), law, events)
+
+
+class WeightsOfOtherRows(Honest):
+    fault = "N is right: the connections are, and their weights z are not"
+
+    def events(self, *operands):
+        n, z = super().events(*operands)
+        return n, jnp.roll(z, 1, axis=0)
+
+
+class RaisesInAHelper(Honest):
+    fault = "test_hostile.py:"
+
+    def events(self, *operands):
+        return _missing(*operands)
+
+
+def _missing(problem, *_):
+    raise KeyError(problem.product)
+
+
 class TransposeIsNoOp(Honest):
     fault = "it is the product with W, not W.T"
 

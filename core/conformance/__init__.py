@@ -66,6 +66,7 @@ def check(backend: str, what: Any, platform: str = "cpu") -> str:
     """
     import jax
 
+    from synjit.dispatch import check_name
     from synjit.registry import registry
 
     from .checks import Check
@@ -74,6 +75,7 @@ def check(backend: str, what: Any, platform: str = "cpu") -> str:
 
     if isinstance(what, Case):
         what = Check("case", what)
-    runner = Runner(registry().backends[backend], platform)
+    check_name(backend)
+    runner = Runner(registry().named(backend)[0], platform)
     with jax.enable_x64(what.x64):
         return run_check(runner, what).reason

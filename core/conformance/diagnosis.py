@@ -82,9 +82,15 @@ def _guesses_by_value(
     if case.product != "dense" and case.shape[0] == case.shape[1]:
         other = replace(case, transpose=not case.transpose)
         others.append((other, "it is the product with W, not W.T, or the reverse"))
+    row, column = case.origin
     if case.origin != (0, 0):
         other = replace(case, origin=(0, 0))
         others.append((other, "it is as if the origin were (0, 0): it is ignored"))
+    if row and column:
+        other = replace(case, origin=(0, column))
+        others.append((other, "it is as if the origin's row were 0"))
+        other = replace(case, origin=(row, 0))
+        others.append((other, "it is as if the origin's column were 0"))
     low = case.seed & 0xFFFFFFFF
     if low != case.seed:
         other = replace(case, seed=low)
@@ -95,6 +101,8 @@ def _guesses_by_value(
     bounds = [np.abs(right) * 2.0**-18 for right in want.results]
     if case.product == "events" and agrees(want._replace(bounds=bounds)):
         yield "it is nearly right: are the sums made in floats?"
+    if case.product == "events" and np.array_equal(got[0], want.results[0]):
+        yield "N is right: the connections are, and their weights z are not"
 
 
 def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:

@@ -47,10 +47,12 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
     if len(report.failures) > shown:
         lines += ["", f"... and {len(report.failures) - shown} more failures"]
     for status in ("refused", "known gap"):
-        for reason, count in Counter(
-            r.reason for r in report.results if r.status == status
-        ).items():
-            lines += ["", f"{status.upper()} {count} checks: {reason}"]
+        found = report.by_status(status)
+        for reason, count in Counter(r.reason for r in found).items():
+            example = next(r.check for r in found if r.reason == reason)
+            lines += ["", f"{status.upper()} {count} checks, as {example}: {reason}"]
+    if report.by_status("refused"):
+        lines += ["", "take what is refused, or declare it in known_gaps"]
     lines += ["", *report.faults] if report.faults else []
     if len(report.results) != report.required:
         missing = (
@@ -59,6 +61,9 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
         )
         lines += ["", missing]
     verdict = "conforms" if report.conforms else "DOES NOT CONFORM"
+    part = 0 < len(report.results) < report.required
+    if part and len(report.by_status("passed")) == len(report.results):
+        verdict = "is right so far: a part of the checks proves nothing yet"
     return "\n".join([*lines, "", f"{backend.name} {verdict}"])
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -266,4 +268,16 @@ def _describe(error: Exception) -> str:
     text = " ".join(str(error).split())
     if len(text) > 800:  # of a traceback, the end says most
         text = f"{text[:200]} ... {text[-600:]}"
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}{_place(error)}"
+
+
+def _place(error: Exception) -> str:
+    """Say where it was raised: the innermost lines that are not JAX's own."""
+    frames = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/jax/" not in frame.filename and "/pluggy/" not in frame.filename
+    ]
+    own = str(Path(__file__))
+    inner = [frame for frame in frames if not frame.startswith(own)][-3:]
+    return f" (raised at {', from '.join(reversed(inner))})" if inner else ""
