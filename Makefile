@@ -59,8 +59,8 @@ bench: $(VENV)/ready $(BRAINEVENT)/ready
 	@$(BIN)/python -m pytest benchmarks/test_speed.py --benchmark-columns=median,iqr,rounds
 	@echo "== beside others"
 	@$(BIN)/python benchmarks/bench.py --brainevent $(BRAINEVENT)/bin/python
-	@echo "== against activity, prob and size: speed.json, speed.svg"
-	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.svg
+	@echo "== against activity, prob and size: speed.json, speed.png"
+	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.png
 # SEED=N draws other matrices, TIMES=4 four times as much; results: build/stats.
 SEED ?= 20261123
 TIMES ?= 1

@@ -66,13 +66,13 @@ def sweep(name: str) -> list[dict[str, float]]:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Draw the sweeps side by side."""
-    mpl.use("svg")
+    mpl.use("agg")
     from matplotlib import pyplot as plt
 
     labels = {
         "activity": f"fraction of columns active ({SIZE:,}$^2$, prob {PROB})",
         "prob": f"prob ({SIZE:,}$^2$, {ACTIVITY:.0%} active)",
-        "size": f"neurons (1000 inputs each, {ACTIVITY:.0%} active)",
+        "size": f"neurons (at most 1000 inputs each, {ACTIVITY:.0%} active)",
     }
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), sharey=True)
     for axis, (name, points) in zip(axes, results["sweeps"].items(), strict=True):
