@@ -36,7 +36,7 @@ MEANING: dict[Grade, str] = {
     "failed": "failed",
 }
 
-SECONDS = 180.0  # of which compiling takes most
+SECONDS = 600.0  # of which compiling takes most, more so beside other work
 SECONDS_INTERPRETED = 1800.0
 PATIENCE = 5.0  # seconds, after which it says what takes so long
 
