@@ -3,14 +3,17 @@
 
 import contextlib
 import io
+import json
 
 import brainunit as u
+import jax
 import numpy as np
 import pytest
 
 from synjit.demo import build, run, simulate
 from synjit.demo.dynamics import History, arriving, delay_bits, remember
 from synjit.demo.report import table
+from synjit.reference import DRAW_VERSION
 
 SMALL = {"scale": 0.02, "duration": 100, "transient": 0}
 
@@ -204,6 +207,23 @@ def test_run_tells_and_draws(report):
         assert str(path) in said
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 10_000
+
+
+def test_run_leaves_a_summary(report):
+    activity, _, folder = report
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["populations"][2] == "L4E"
+    assert summary["rates"] == activity.rates.tolist()
+    assert summary["published_rates"][2] == 4.414
+    assert summary["neurons"] == sum(activity.network.sizes) == sum(summary["sizes"])
+    assert summary["synapses"] == round(activity.network.expected_synapses)
+    assert summary["spikes"] == activity.counts.sum()
+    assert summary["seconds_per_biological_second"] == activity.wall_seconds * 10
+    assert 1e8 < summary["peak_memory_bytes"] < 1e11
+    assert (summary["seed"], summary["scale"]) == (1, SMALL["scale"])
+    assert summary["backend"] == "numba"
+    assert summary["versions"]["draw"] == DRAW_VERSION
+    assert summary["versions"]["jax"] == jax.__version__
 
 
 def test_table_compares_with_the_published_rates(activity):

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import brainunit as u
 
+from synjit.dispatch import explain
+from synjit.reference import DRAW_VERSION
+
+from .microcircuit import BYTES_PER_SYNAPSE
 from .simulation import simulate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .microcircuit import Quantity
     from .simulation import Activity
 
@@ -33,7 +38,7 @@ def run(
     scale, duration, transient, seed, backend
         As for `simulate`.
     out : path, optional
-        Folder for the pictures; None draws none.
+        Folder for the pictures and `summary.json`; without one, neither is made.
 
     Returns
     -------
@@ -54,7 +59,55 @@ def run(
 
         for path in draw(activity, out):
             _say(f"picture: {path}")
+        path = Path(out) / "summary.json"
+        numbers = summary(activity, scale=scale, seed=seed, backend=backend)
+        path.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        _say(f"summary: {path}")
     return activity
+
+
+def summary(
+    activity: Activity, *, scale: float, seed: int, backend: str | None
+) -> dict[str, Any]:
+    """What was simulated, on what, and what came out, for JSON.
+
+    Parameters
+    ----------
+    activity : Activity
+    scale, seed, backend
+        As given to `simulate`. Without a backend, the one that was chosen is named.
+
+    Returns
+    -------
+    dict
+        Rates in spikes/s, memory in bytes.
+    """
+    network = activity.network
+    populations = network.parameters.populations
+    return {
+        "populations": [p.name for p in populations],
+        "sizes": list(network.sizes),
+        "rates": activity.rates.tolist(),
+        "published_rates": [p.published_rate.to_decimal(u.Hz) for p in populations],
+        "neurons": sum(network.sizes),
+        "synapses": round(network.expected_synapses),
+        "stored_synapses_would_take_bytes": round(
+            network.expected_synapses * BYTES_PER_SYNAPSE
+        ),
+        "synapse_memory_bytes": 0,
+        "duration_ms": activity.duration_ms,
+        "spikes": int(activity.counts.sum()),
+        "seconds_per_biological_second": activity.wall_seconds
+        / (activity.duration_ms * 1e-3),
+        "peak_memory_bytes": peak_memory(),
+        "seed": seed,
+        "scale": scale,
+        "backend": backend or explain().backend,
+        "versions": {
+            "draw": DRAW_VERSION,
+            **{name: version(name) for name in ("synjit", "jax", "numba", "numpy")},
+        },
+    }
 
 
 def table(activity: Activity) -> str:
@@ -81,6 +134,7 @@ def _cost(activity: Activity) -> str:
         f" {activity.synaptic_events / seconds / 1e6:,.1f} million synaptic events"
         " per biological second"
     )
+    text += "\n0 bytes of synapse memory: each is drawn when a spike needs it"
     if memory := peak_memory():
         text += f"\npeak memory {memory / 1e9:.2f} GB, Python and JAX included"
     return text

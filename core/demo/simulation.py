@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .microcircuit import Array, Network, Quantity
 
+BAR = 24  # characters of the progress bar
 SLICE_MS = 100  # the compiled loop hands back to Python this often
 SAMPLED = 0.1  # fraction of the full-size populations whose spikes are kept
 SMOOTHING_MS = 100.0  # of the rates that a smaller network is compensated by
@@ -144,8 +145,9 @@ def simulate(
             for kept, words in zip(spikes, record.sample, strict=True):
                 kept.append(_spikes(np.asarray(words), first - warmup, network))
         rate = count.sum() / sum(network.sizes) / size * 1e3
+        done = round(BAR * (first + size) / (warmup + length))
         say(
-            f"  {first + size:6d} of {warmup + length} ms"
+            f"  {'#' * done:.<{BAR}}  {first + size:6d} of {warmup + length} ms"
             f"  {rate:6.2f} spikes/s  {elapsed / size * 1e3:6.2f} s per biological"
             f" second{'  (transient)' if first < warmup else ''}"
         )
