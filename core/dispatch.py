@@ -12,10 +12,8 @@ import jax
 import numpy as np
 
 from . import gate, reference
-from .hookspecs import Problem
+from .hookspecs import Backend, Problem
 from .registry import Registered, registry
-
-INTERPRETED = "it is interpreted here: a lesser grade, taken only by name"
 
 
 class BackendError(RuntimeError):
@@ -47,11 +45,9 @@ def candidates(name: str | None) -> list[Registered]:
 
 def why_not(candidate: Registered, problem: Problem, name: str | None = None) -> str:
     """Give the reason why a backend cannot run a problem; empty if it can."""
-    backend = candidate.backend
-    if problem.platform not in backend.platforms:
-        return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
-    if problem.platform in backend.interpreted_on and name is None:
-        return INTERPRETED
+    unfit = _unfit(candidate.backend, problem, name)
+    if unfit:
+        return unfit
     try:
         refusal = candidate.hook.synjit_refuses(problem=problem)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
@@ -61,6 +57,15 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
     if refusal:
         return f"it refuses: {refusal}"
     return gate.verdict(candidate, problem).why_not(problem)
+
+
+def _unfit(backend: Backend, problem: Problem, name: str | None) -> str:
+    """Give the reason that a backend's own description already is; empty if none."""
+    if problem.platform not in backend.platforms:
+        return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
+    if problem.platform in backend.interpreted_on and name is None:
+        return "it is interpreted here: a lesser grade, taken only by name"
+    return ""
 
 
 def _message(problem: Problem, name: str | None, reasons: dict[str, str]) -> str:
@@ -228,12 +233,8 @@ def explain(
         own = candidate.backend
         if name is not None and candidate not in registry().named(name):
             reasons[own.name] = f"backend {name!r} was asked for"
-        elif chosen is not None and problem.platform not in own.platforms:
-            reasons[own.name] = why_not(candidate, problem, name)
-        elif chosen is not None and problem.platform in own.interpreted_on:
-            reasons[own.name] = INTERPRETED
         elif chosen is not None:
-            reasons[own.name] = (
+            reasons[own.name] = _unfit(own, problem, name) or (
                 f"{chosen.backend.name!r} comes first "
                 f"(priority {chosen.backend.priority}, this one {own.priority})"
             )

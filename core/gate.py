@@ -229,14 +229,13 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
             if registered.hook.synjit_refuses(problem=problem):
                 continue
             operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
-            hooks = [registered.call]
+            calls = [(registered.call, operands)]
             if asked.product == "events" and registered.weighs:
-                hooks.append(registered.weighted)
-            for hook in hooks:
-                if hook == registered.weighted:
-                    operands |= {"w_loc": jnp.ones(()), "w_scale": jnp.ones(())}
+                weights = {"w_loc": jnp.ones(()), "w_scale": jnp.ones(())}
+                calls.append((registered.weighted, operands | weights))
+            for hook, given in calls:
                 traced = jax.jit(functools.partial(hook, problem))
-                traced.trace(operands).lower(lowering_platforms=(platform,))
+                traced.trace(given).lower(lowering_platforms=(platform,))
             return ""
         return "it refused every conformance case"
 
