@@ -38,6 +38,7 @@ from .intrinsics import (
     trailing_zeros,
 )
 from .windows import (
+    block_of_pairs,
     chunk_range,
     long_connections,
     scratch,
@@ -73,17 +74,10 @@ def _accumulator(connections, word):
         z = carray(stack_words(HELD), (HELD,)).view(np.int32)
         held = weighed = 0
         last_chunk = u32(first_chunk + n_chunks - 1)
-        pairs = active.size * n_chunks
-        item, chunk = 0, 0
-        for first in range(0, pairs, LANES):
-            lanes = min(np.int64(LANES), pairs - first)
-            for lane in range(lanes):
-                columns[lane] = u32(active[item] + origin[1])
-                chunks[lane] = u32(first_chunk + chunk)
-                chunk += 1
-                if chunk == n_chunks:
-                    chunk = 0
-                    item += 1
+        for first in range(0, active.size * n_chunks, LANES):
+            lanes = block_of_pairs(
+                first, active, origin, first_chunk, n_chunks, columns, chunks
+            )
             make_keys(seed, law, n_limits, columns, chunks, keys)
             for lane in range(lanes):
                 held += connections(

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from .draw import LANES, make_keys, weigh
-from .windows import chunk_range, scratch, window_connections
+from .windows import block_of_pairs, chunk_range, scratch, window_connections
 
 u32 = np.uint32
 
@@ -41,17 +41,10 @@ def accumulate(
     columns, chunks, keys, rows, z = scratch()
     k = law[0]
     offset = u32(base)
-    pairs = active.size * n_chunks
-    item, chunk = 0, 0
-    for first in range(0, pairs, LANES):
-        lanes = min(np.int64(LANES), pairs - first)
-        for lane in range(lanes):
-            columns[lane] = u32(active[item] + origin[1])
-            chunks[lane] = u32(first_chunk + chunk)
-            chunk += 1
-            if chunk == n_chunks:
-                chunk = 0
-                item += 1
+    for first in range(0, active.size * n_chunks, LANES):
+        lanes = block_of_pairs(
+            first, active, origin, first_chunk, n_chunks, columns, chunks
+        )
         make_keys(seed, law, n_limits, columns, chunks, keys)
         for lane in range(lanes):
             found = window_connections(keys, lane, chunks[lane], k, top, bottom, rows)

@@ -52,6 +52,25 @@ def chunk_range(top, bottom, log2_chunk):
 
 
 @njit(forceinline=True)
+def block_of_pairs(first, active, origin, first_chunk, n_chunks, columns, chunks):
+    """Name a block's columns and chunks; returns how many pairs there are, up to LANES.
+
+    The pairs are every active column with each of the chunks, column by column, and
+    ``first`` is the number of the block's first.
+    """
+    lanes = min(np.int64(LANES), active.size * n_chunks - first)
+    item, chunk = divmod(first, n_chunks)
+    for lane in range(lanes):
+        columns[lane] = u32(active[item] + origin[1])
+        chunks[lane] = u32(first_chunk + chunk)
+        chunk += 1
+        if chunk == n_chunks:
+            chunk = 0
+            item += 1
+    return lanes
+
+
+@njit(forceinline=True)
 def chunk_rows(chunk, log2_chunk, top, bottom):
     """Rows of a chunk inside top .. bottom - 1: the first, and the one after all."""
     start = np.int64(chunk) << np.int64(log2_chunk)
