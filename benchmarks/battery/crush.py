@@ -5,17 +5,23 @@ Needs a C compiler and TestU01 (L'Ecuyer & Simard, ACM Transactions on Mathemati
 Software 33, 2007); Debian has it in non-free: ``apt install libtestu01-0-dev``. Another
 place is given with --testu01. The stream writer gets the draw's constants from the
 reference, and its words are compared with the reference's before a battery starts.
+
+Each test of a battery is a process of its own, so that all cores work, and what is done
+of a BigCrush (hours) is kept in a folder (--parts) should the machine stop.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +35,10 @@ KINDS = ("keys", "places", "weights")
 ORDERS = ("chunks", "columns", "seeds")
 LANES = 1024
 SEED = 20261123
+# Two tests' seeds lie this far apart, more than a stream over seeds has lanes.
+SEEDS_APART = 1 << 20
+NAMES = {"small": "SmallCrush", "crush": "Crush", "big": "BigCrush"}
+TESTS = {"small": 10, "crush": 96, "big": 106}
 # What a log keeps of TestU01's: tests, parameters, p-values, and the summary.
 KEPT = re.compile(
     r"test:$|^ +N = |p-value|^Test .* calling|Summary|statistics:|CPU time:"
@@ -104,37 +114,59 @@ def check(program: Path) -> None:
             raise SystemExit(f"{kind} over {order}: not the words of the reference")
 
 
-def run(program: Path, battery: str, stream: list[str], seed: int) -> tuple[str, str]:
-    """Put one stream through a battery: a line of a table, and a log."""
-    kind, order, bits = stream
-    command = [str(program), kind, order, str(seed), bits, battery]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return condense(text, kind, order, bits)
+@dataclass(frozen=True)
+class Part:
+    """One test of a battery, on words of its own: each starts with another seed."""
+
+    battery: str
+    stream: tuple[str, str, str]
+    seed: int
+    test: int
+
+    def text(self, program: Path, folder: Path) -> str:
+        """Run the test, or read what an earlier run left of it in the folder."""
+        kept = (
+            folder / f"{self.battery}-{'-'.join(self.stream)}-{self.seed}-{self.test}"
+        )
+        if kept.exists():
+            return kept.read_text()
+        kind, order, bits = self.stream
+        seed = str(self.seed + self.test * SEEDS_APART)
+        command = [str(program), kind, order, seed, bits, self.battery, str(self.test)]
+        text = subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout
+        if "Total CPU time" not in text:
+            raise SystemExit(f"{kept.name}: the test did not end")
+        kept.with_suffix(".part").write_text(text)
+        kept.with_suffix(".part").rename(kept)
+        return text
 
 
-def condense(text: str, kind: str, order: str, bits: str) -> tuple[str, str]:
-    """Make a line of a table, and a log, of what TestU01 printed."""
-    body, _, summary = text.partition("========= Summary")
-    if "Total CPU time" not in summary:
-        raise SystemExit(f"{kind} over {order}, {bits}: the battery did not end")
-    kept = [line.rstrip() for line in body.splitlines() if KEPT.search(line)]
-    battery = re.search(r"results of (\w+)", summary)
-    number = re.search(r"statistics: +(\d+)", summary)
-    cpu = re.search(r"CPU time: +([\d:.]+)", summary)
-    outside = re.findall(r"^ +\d+ +(\S.*?) +(\S+|1 - +\S+) *$", summary, re.MULTILINE)
-    found = (
-        "none"
-        if "All tests were passed" in summary
-        else "; ".join(f"{name}: {p}" for name, p in outside)
-    )
-    cells = (
-        battery[1] if battery else "?",
-        f"{kind} over {order}, {bits}",
-        number[1] if number else "?",
-        found,
-        cpu[1] if cpu else "?",
-    )
-    return f"| {' | '.join(cells)} |", "\n".join(["=" * 70, cells[1], *kept, summary])
+def condense(parts: list[Part], texts: list[str]) -> tuple[str, str]:
+    """Make a line of a table, and a log, of what TestU01 printed for a stream."""
+    kind, order, bits = parts[0].stream
+    title = f"{kind} over {order}, {bits}"
+    log, found, statistics, seconds = ["=" * 70, title], [], 0, 0.0
+    for part, text in zip(parts, texts, strict=True):
+        body, _, summary = text.partition("========= Summary")
+        log.append(f"-- test {part.test}")
+        log += [line.rstrip() for line in body.splitlines() if KEPT.search(line)]
+        statistics += int(re.findall(r"statistics: +(\d+)", summary)[0])
+        hours, minutes, rest = re.findall(r"CPU time: +([\d:.]+)", summary)[0].split(
+            ":"
+        )
+        seconds += 3600 * int(hours) + 60 * int(minutes) + float(rest)
+        outside = re.findall(
+            r"^ +\d+ +(\S.*?) +(\S+|1 - +\S+) *$", summary, re.MULTILINE
+        )
+        found += [f"{name}: {p}" for name, p in outside]
+        if not outside and "All tests were passed" not in summary:
+            raise SystemExit(f"{title}, test {part.test}: not understood: {summary}")
+    time = f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    cells = (NAMES[parts[0].battery], title, str(statistics))
+    line = f"| {' | '.join(cells)} | {'; '.join(found) or 'none'} | {time} |"
+    return line, "\n".join([*log, line])
 
 
 HEAD = (
@@ -150,22 +182,36 @@ def main() -> int:
     parser.add_argument("streams", nargs="*", help="such as weights,columns,plain")
     parser.add_argument("--seed", type=lambda v: int(v, 0), default=SEED)
     parser.add_argument("--testu01", default="/usr", help="where it is installed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at once")
+    parser.add_argument(
+        "--parts", type=Path, help="a folder for each test's text: a second run goes on"
+    )
     parser.add_argument("--log", type=Path, help="where to append what was printed")
     args = parser.parse_args()
     every = itertools.product(KINDS, ORDERS, ("plain", "reversed"))
     streams = [s.split(",") for s in args.streams] or [list(s) for s in every]
     failed = False
-    with tempfile.TemporaryDirectory() as folder:
-        program = compile_streams(Path(folder), args.testu01)
+    with tempfile.TemporaryDirectory() as temporary:
+        program = compile_streams(Path(temporary), args.testu01)
         check(program)
+        folder = args.parts or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         print(HEAD, flush=True)
-        for stream in streams:
-            line, log = run(program, args.battery, stream, args.seed)
-            print(line, flush=True)
-            failed |= "eps" in line
-            if args.log:
-                with args.log.open("a") as file:
-                    file.write(log + "\n")
+        with ThreadPoolExecutor(args.jobs) as pool:
+            waiting = []
+            for kind, order, bits in streams:
+                numbers = range(1, TESTS[args.battery] + 1)
+                stream = (kind, order, bits)
+                parts = [Part(args.battery, stream, args.seed, n) for n in numbers]
+                texts = [pool.submit(part.text, program, folder) for part in parts]
+                waiting.append((parts, texts))
+            for parts, texts in waiting:
+                line, log = condense(parts, [text.result() for text in texts])
+                print(line, flush=True)
+                failed |= "eps" in line
+                if args.log:
+                    with args.log.open("a") as file:
+                        file.write(log + "\n")
     return int(failed)
 
 

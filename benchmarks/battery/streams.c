@@ -3,8 +3,8 @@
  * The words of the draw as streams, for TestU01. Compiled and started by crush.py,
  * which gives the draw's constants and compares the words with the reference.
  *
- *   streams KIND ORDER SEED reversed|plain words COUNT     write words to stdout
- *   streams KIND ORDER SEED reversed|plain small|crush|big run a battery
+ *   streams KIND ORDER SEED reversed|plain words COUNT          write words to stdout
+ *   streams KIND ORDER SEED reversed|plain small|crush|big TEST run a test of a battery
  *
  * A block has LANES lanes of a few words: the key words of a chunk, 31 words made of
  * 32 places in the longest chunk, or the weight words of 32 rows. ORDER says what a
@@ -20,6 +20,7 @@
 #include "testu01/unif01.h"
 
 enum { LANES = 1024, PLACES = 32, KEY_WORDS = 2 + 2 * ROUNDS, MOST = 32 };
+enum { MOST_TESTS = 200 }; /* more than a battery has */
 enum { KEYS, PLACES_KIND, WEIGHTS };
 enum { CHUNKS, COLUMNS, SEEDS };
 
@@ -153,13 +154,18 @@ int main(int argc, char **argv) {
     }
     return 0;
   }
+  /* Of a battery, one test: its number is the last argument. */
+  int battery = number(argv[5], batteries);
+  int test = argc > 6 ? atoi(argv[6]) : 0;
+  if (test < 1 || test >= MOST_TESTS) return 2;
+  int repetitions[MOST_TESTS] = {0};
+  repetitions[test] = 1;
   char name[80];
   snprintf(name, sizeof name, "%s over %s, %s", argv[1], argv[2], argv[4]);
   unif01_Gen *generator = unif01_CreateExternGenBits(name, draw);
-  int battery = number(argv[5], batteries);
-  if (battery == 0) bbattery_SmallCrush(generator);
-  if (battery == 1) bbattery_Crush(generator);
-  if (battery == 2) bbattery_BigCrush(generator);
+  if (battery == 0) bbattery_RepeatSmallCrush(generator, repetitions);
+  if (battery == 1) bbattery_RepeatCrush(generator, repetitions);
+  if (battery == 2) bbattery_RepeatBigCrush(generator, repetitions);
   unif01_DeleteExternGenBits(generator);
   return 0;
 }
