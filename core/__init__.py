@@ -3,6 +3,7 @@
 
 from . import hookspecs, reference
 from .arguments import last_seed, new_seed
+from .blocks import JITBlocks
 from .dispatch import BackendError, default_backend, explain
 from .hookspecs import Backend, Problem, hookimpl
 from .matrix import Events, JITNormal
@@ -12,6 +13,7 @@ __all__ = [
     "Backend",
     "BackendError",
     "Events",
+    "JITBlocks",
     "JITNormal",
     "Problem",
     "binary_jitnmm",

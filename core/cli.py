@@ -75,19 +75,17 @@ def _parser() -> argparse.ArgumentParser:
 def _backends(options: argparse.Namespace) -> int:
     del options
     from synjit import gate
+    from synjit.conformance import PRODUCTS
     from synjit.conformance.report import table
     from synjit.registry import registry
 
-    rows: list[list[str]] = [
-        ["backend", "version", "platform", "events", "floats", "dense", "from"]
-    ]
+    rows = [["backend", "version", "platform", *PRODUCTS, "from"]]
     ranked = sorted(registry().backends.values(), key=lambda r: -r.backend.priority)
     for registered in ranked:
         backend = registered.backend
         for platform in backend.platforms:
             grades = [
-                gate.standing(registered, platform, product)
-                for product in ("events", "floats", "dense")
+                gate.standing(registered, platform, product) for product in PRODUCTS
             ]
             rows.append(
                 [backend.name, backend.version, platform, *grades, registered.source]

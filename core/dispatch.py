@@ -48,6 +48,11 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
     unfit = _unfit(candidate.backend, problem, name)
     if unfit:
         return unfit
+    reasons = (_why_not_asked(candidate, asked) for asked in candidate.asked(problem))
+    return next((reason for reason in reasons if reason), "")
+
+
+def _why_not_asked(candidate: Registered, problem: Problem) -> str:
     try:
         refusal = candidate.hook.synjit_refuses(problem=problem)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise

@@ -120,7 +120,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
     asked = Asked(
         problem.platform,
         product,
-        problem.dtype if product == "floats" else "int32",
+        problem.dtype,
         bool(jax.config.read("jax_enable_x64")),
     )
     with _lock:
@@ -133,7 +133,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
-    dtype = "float32" if product == "floats" else "int32"
+    dtype = "float32" if product in {"floats", "blocks"} else "int32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
@@ -253,7 +253,7 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
 
 
 def _cases(asked: Asked) -> list[Case]:
-    dtype = asked.dtype if asked.product == "floats" else "float32"
+    dtype = "float32" if asked.dtype == "int32" else asked.dtype
     return quick_cases(asked.product, dtype)
 
 

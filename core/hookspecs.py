@@ -3,8 +3,9 @@
 
 A backend is a pluggy plugin (a module or an object) with the hooks below.
 Two say what it is and what it can take; they must be cheap, and must not import
-kernels. Three give the products, as functions that JAX can trace. One more,
-``synjit_weighted``, may be left out.
+kernels. Three give the products, as functions that JAX can trace. Two more,
+``synjit_weighted`` and ``synjit_blocks``, may be left out: synjit then makes them of
+``synjit_events``.
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
 that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results must
@@ -26,8 +27,8 @@ All may be traced. None is ever batched: what ``jax.vmap`` adds is in ``batch``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pluggy
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 PROJECT = "synjit"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-Product = Literal["events", "floats", "dense"]
+Product = Literal["events", "floats", "dense", "blocks"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -78,27 +79,62 @@ class Backend:
     known_gaps: tuple[tuple[str, str], ...] = ()
 
 
+class Block(NamedTuple):
+    """A matrix of a grid: the groups that it joins, and its law's chunks if known."""
+
+    row: int
+    column: int
+    log2_chunk: int | None
+
+
+class Grid(NamedTuple):
+    """A matrix made of matrices: lengths of its groups of rows and of columns.
+
+    ``blocks`` are sorted by row, then column. A place without one is zero; every group
+    of rows has one at least.
+    """
+
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+    blocks: tuple[Block, ...] = ()
+
+    def shape(self, block: Block) -> tuple[int, int]:
+        """Rows and columns of a block."""
+        return self.rows[block.row], self.columns[block.column]
+
+    def window(self, block: Block) -> tuple[slice, slice]:
+        """Rows and columns of the whole that a block takes up."""
+        row, column = sum(self.rows[: block.row]), sum(self.columns[: block.column])
+        m, n = self.shape(block)
+        return slice(row, row + m), slice(column, column + n)
+
+
+NO_GRID = Grid()
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is known of a product before its operands are.
 
     Attributes
     ----------
-    product : {"events", "floats", "dense"}
+    product : {"events", "floats", "dense", "blocks"}
     shape : (int, int)
         Rows and columns of W, whatever the direction.
     transpose : bool
-        Whether W.T is applied; never with "dense".
+        Whether W.T is applied; never with "dense" or "blocks".
     batch : int
         Number of vectors.
     dtype : str
-        Of the values of "floats": "float32" or "float64".
+        Of the values of "floats" and the weights of "blocks": "float32" or "float64".
     corder : bool
         Hint on the order of work: finish rows before going on, or columns.
     log2_chunk : int or None
         ``law[0]``, where ``prob`` is known already.
     platform : str
         JAX platform that it is lowered for.
+    grid : Grid
+        Of "blocks": what W is made of. Of other products it is empty.
     """
 
     product: Product
@@ -109,6 +145,19 @@ class Problem:
     corder: bool
     log2_chunk: int | None
     platform: str
+    grid: Grid = NO_GRID
+
+    def of_block(self, i: int) -> Problem:
+        """State the product of events with one block of the grid."""
+        block = self.grid.blocks[i]
+        return replace(
+            self,
+            product="events",
+            shape=self.grid.shape(block),
+            dtype="int32",
+            log2_chunk=block.log2_chunk,
+            grid=NO_GRID,
+        )
 
 
 @hookspec(firstresult=True)
@@ -174,6 +223,42 @@ def synjit_weighted(
         the three products and the sum rounded, each on its own. A fused
         multiply-add is another result. Where, converted, N < 0 or Z = -2**31, which
         only sums that wrapped are, they add nothing.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_blocks(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """Multiply events by a matrix that is made of matrices.
+
+    This hook is optional: without it, every block is a product of its own. It is worth
+    writing where a product that writes all its rows costs more than its connections,
+    as in networks of many populations.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the product "blocks", with its ``grid``.
+    seed, origin : uint32 (blocks, 2)
+        Those of each block; the origin is that of its window in its own matrix.
+    law : uint32 (blocks, LAW_WORDS)
+    events : bool (n, batch)
+    w_loc, w_scale : float32 or float64 (blocks,)
+
+    Returns
+    -------
+    float (m, batch)
+        For each group of rows, what ``synjit_weighted`` gives of its first block, to
+        which those of the others are added one by one, in order: to the bit. What a
+        block without events gives is added too: 0, unless a weight is not finite.
     """
     raise NotImplementedError
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import abc
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ class Events:
 
     def __matmul__(self, matrix: Any) -> Any:
         """Multiply from the left."""
-        if not isinstance(matrix, JITNormal):
+        if not isinstance(matrix, RandomMatrix):
             return NotImplemented
         return matrix.__rmatmul__(self)
 
@@ -49,8 +50,55 @@ class Events:
         return cls(*leaves)
 
 
+class RandomMatrix(abc.ABC):
+    """What the matrices share: products from the right, and scaling."""
+
+    __array_ufunc__ = None
+
+    @property
+    @abc.abstractmethod
+    def T(self) -> Self:  # noqa: N802, as in NumPy
+        """The transpose."""
+
+    @abc.abstractmethod
+    def __matmul__(self, other: Any) -> Any:
+        """Multiply an array, or events, from the left."""
+
+    @abc.abstractmethod
+    def _scaled(self, factor: Any) -> Self:
+        """Multiply all weights by a factor that was checked."""
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """Multiply an array, or events, from the right."""
+        if isinstance(other, Events):
+            other = Events(other.value.T)
+        elif rank(other) == 2:
+            other = other.T
+        result = self.T @ other
+        return result.T if result.ndim == 2 else result
+
+    def __mul__(self, factor: Any) -> Self:
+        """Scale all weights by a number, a quantity or a unit."""
+        if rank(factor) != 0 and not units.is_unit(factor):
+            raise TypeError(
+                f"a {type(self).__name__} can be scaled by a number, a quantity or a "
+                f"unit, got {factor!r}"
+            )
+        return self._scaled(factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Self:
+        """Divide all weights by a number, a quantity or a unit."""
+        return self * (1.0 / divisor)
+
+    def __neg__(self) -> Self:
+        """Change the sign of all weights."""
+        return self * -1.0
+
+
 @jax.tree_util.register_pytree_node_class
-class JITNormal:
+class JITNormal(RandomMatrix):
     """A sparse random matrix with normal weights that is never stored.
 
     ``M @ x`` and ``x @ M`` multiply by the values of a float array, or by events if x
@@ -73,6 +121,8 @@ class JITNormal:
         As in ``binary_jitnmv``; ``M.seed`` gives back the one that was drawn.
     shape : (int, int)
         Rows (post-synaptic) and columns (pre-synaptic).
+    origin : (int, int), or integer array (2,)
+        Row and column at which the window begins, as in ``binary_jitnmv``.
     corder : bool
         Hint on the order of work.
     backend : str, optional
@@ -91,8 +141,6 @@ class JITNormal:
     True
     """
 
-    __array_ufunc__ = None
-
     def __init__(
         self,
         w_loc: Any,
@@ -101,6 +149,7 @@ class JITNormal:
         seed: Any = None,
         *,
         shape: tuple[int, int],
+        origin: Any = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -109,11 +158,13 @@ class JITNormal:
         self.w_loc = w_loc
         self.w_scale = w_scale
         self.prob = prob
-        self._key = arguments.check_seed(seed)[::-1]  # high word first, as in a key
+        self.key = arguments.check_seed(seed)[::-1]  # high word first, as in a JAX key
         self._stored_shape = arguments.check_shape(shape)
-        self._corder = bool(corder)
-        self._backend = backend
-        self._transposed = False
+        arguments.check_origin(origin, self._stored_shape)
+        self.origin = tuple(origin)
+        self.corder = bool(corder)
+        self.backend = backend
+        self.transposed = False
 
     @classmethod
     def pre_post(
@@ -124,20 +175,24 @@ class JITNormal:
         seed: Any = None,
         *,
         shape: tuple[int, int],
+        origin: Any = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> JITNormal:
         """Make a matrix of shape (pre, post), event-driven in ``spikes @ W``.
 
-        It is the transpose of the matrix of shape (post, pre) with the same seed.
+        It is the transpose of the matrix of shape (post, pre) with the same seed;
+        ``origin`` is the first (pre, post).
         """
         n_pre, n_post = arguments.check_shape(shape)
+        first_pre, first_post = origin
         matrix = cls(
             w_loc,
             w_scale,
             prob,
             seed,
             shape=(n_post, n_pre),
+            origin=(first_post, first_pre),
             corder=corder,
             backend=backend,
         )
@@ -149,7 +204,7 @@ class JITNormal:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         m, n = self._stored_shape
-        return (n, m) if self._transposed else (m, n)
+        return (n, m) if self.transposed else (m, n)
 
     @property
     def dtype(self) -> np.dtype:
@@ -160,15 +215,15 @@ class JITNormal:
     @property
     def seed(self) -> Any:
         """The seed: an integer, or two words (high, low) where it is traced."""
-        if isinstance(self._key, jax.core.Tracer):
-            return self._key
-        high, low = (int(word) for word in np.asarray(self._key))
+        if isinstance(self.key, jax.core.Tracer):
+            return self.key
+        high, low = (int(word) for word in np.asarray(self.key))
         return (high << 32) | low
 
     @property
     def T(self) -> JITNormal:  # noqa: N802, as in NumPy
         """The transpose."""
-        return self._with(_transposed=not self._transposed)
+        return self.replace(transposed=not self.transposed)
 
     def todense(self) -> Any:
         """Write the matrix out."""
@@ -176,11 +231,12 @@ class JITNormal:
             self.w_loc,
             self.w_scale,
             self.prob,
-            self._key,
+            self.key,
             shape=self._stored_shape,
-            transpose=self._transposed,
-            corder=self._corder,
-            backend=self._backend,
+            transpose=self.transposed,
+            origin=self.origin,
+            corder=self.corder,
+            backend=self.backend,
         )
 
     def __repr__(self) -> str:
@@ -194,91 +250,75 @@ class JITNormal:
 
     def __matmul__(self, other: Any) -> Any:
         """Multiply an array, or events, from the left."""
-        return self._multiply(other, self._transposed)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        """Multiply an array, or events, from the right."""
-        if isinstance(other, Events):
-            other = Events(other.value.T)
-        elif _rank(other) == 2:
-            other = other.T
-        result = self._multiply(other, not self._transposed)
-        return result.T if result.ndim == 2 else result
-
-    def _multiply(self, other: Any, transpose: bool) -> Any:
-        value = other.value if isinstance(other, Events) else other
-        rank = _rank(value)
-        if rank not in {1, 2}:
-            raise TypeError(
-                "a JITNormal can be multiplied by an array of one or two axes, "
-                f"or by Events of one, got {other!r}"
-            )
-        events = value is not other or units.split(value)[0].dtype == np.bool_
+        value, events = operand(self, other)
         product = {
             (True, 1): products.binary_jitnmv,
             (True, 2): products.binary_jitnmm,
             (False, 1): products.jitnmv,
             (False, 2): products.jitnmm,
-        }[events, rank]
+        }[events, rank(value)]
         return product(
             self.w_loc,
             self.w_scale,
             self.prob,
             value,
-            self._key,
+            self.key,
             shape=self._stored_shape,
-            transpose=transpose,
-            corder=self._corder,
-            backend=self._backend,
+            transpose=self.transposed,
+            origin=self.origin,
+            corder=self.corder,
+            backend=self.backend,
         )
 
-    def __mul__(self, factor: Any) -> JITNormal:
-        """Scale all weights by a number, a quantity or a unit."""
-        if _rank(factor) != 0 and not units.is_unit(factor):
-            raise TypeError(
-                "a JITNormal can be scaled by a number, a quantity or a unit, "
-                f"got {factor!r}"
-            )
-        return self._with(w_loc=self.w_loc * factor, w_scale=self.w_scale * factor)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, divisor: Any) -> JITNormal:
-        """Divide all weights by a number, a quantity or a unit."""
-        return self * (1.0 / divisor)
-
-    def __neg__(self) -> JITNormal:
-        """Change the sign of all weights."""
-        return self * -1.0
+    def _scaled(self, factor: Any) -> JITNormal:
+        return self.replace(w_loc=self.w_loc * factor, w_scale=self.w_scale * factor)
 
     # --- as a pytree --------------------------------------------------------------
 
-    def _with(self, **changes: Any) -> JITNormal:
+    def replace(self, **changes: Any) -> JITNormal:
+        """Change attributes, unchecked."""
         new = object.__new__(JITNormal)
         new.__dict__.update(self.__dict__ | changes)
         return new
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Weights and seed are leaves; so is prob, unless it is a plain number.
+        """Weights and seed are leaves; so are prob and origin, unless plain numbers.
 
         A plain prob stays known under ``jax.jit``, which lets a backend prepare.
         """
         known = isinstance(self.prob, (int, float, np.floating))
         prob = (None, float(self.prob)) if known else (self.prob, None)
-        fixed = (self._stored_shape, self._corder, self._backend, self._transposed)
-        return (self.w_loc, self.w_scale, prob[0], self._key), (prob[1], *fixed)
+        placed = all(isinstance(start, (int, np.integer)) for start in self.origin)
+        origin = (None, self.origin) if placed else (self.origin, None)
+        fixed = (self._stored_shape, self.corder, self.backend, self.transposed)
+        leaves = (self.w_loc, self.w_scale, self.key, prob[0], origin[0])
+        return leaves, (prob[1], origin[1], *fixed)
 
     @classmethod
     def tree_unflatten(cls, aux: tuple[Any, ...], leaves: tuple[Any, ...]) -> JITNormal:
         """Put the leaves back, unchecked: JAX flattens things that are no numbers."""
         new = object.__new__(cls)
-        new.w_loc, new.w_scale, prob, new._key = leaves
-        known, new._stored_shape, new._corder, new._backend, new._transposed = aux
-        new.prob = prob if known is None else known
+        new.w_loc, new.w_scale, new.key, prob, origin = leaves
+        known_prob, known_origin, *fixed = aux
+        new._stored_shape, new.corder, new.backend, new.transposed = fixed
+        new.prob = prob if known_prob is None else known_prob
+        new.origin = origin if known_origin is None else known_origin
         return new
 
 
-def _rank(value: Any) -> int:
+def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
+    """Give the array that a matrix is to be multiplied by, and whether it is events."""
+    value = other.value if isinstance(other, Events) else other
+    if rank(value) not in {1, 2}:
+        raise TypeError(
+            f"a {type(matrix).__name__} can be multiplied by an array of one or two "
+            f"axes, or by Events of one, got {other!r}"
+        )
+    return value, value is not other or units.split(value)[0].dtype == np.bool_
+
+
+def rank(value: Any) -> int:
+    """Give the number of axes; -1 of what has none."""
     if isinstance(value, (int, float)):
         return 0
     return getattr(value, "ndim", -1)

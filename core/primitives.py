@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JAX primitives and their rules.
 
-events -> (N, Z), or their weighted sum; floats -> (A, B); dense -> z.
+events -> (N, Z), or their weighted sum, of one matrix or of a grid of them;
+floats -> (A, B); dense -> z.
 Two-dimensional operands, batch last. The integer products have no derivative of
 their own; the float product is linear in its values, and its transpose is itself in
 the other direction. Each is lowered, platform by platform, to a backend's hook.
@@ -20,10 +21,9 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
-from . import dispatch, reference
-from .hookspecs import PLATFORMS, Problem, Product
-
-Z_UNIT = 2.0**-reference.normal.UNIT_BITS
+from . import dispatch
+from .hookspecs import NO_GRID, PLATFORMS, Grid, Problem, Product
+from .weighing import add_blocks, weigh
 
 
 class Static(NamedTuple):
@@ -34,15 +34,25 @@ class Static(NamedTuple):
     corder: bool = True
     log2_chunk: int | None = None
     backend: str | None = None
+    grid: Grid = NO_GRID
 
     @property
     def length_out(self) -> int:
         """Length of the result."""
         return self.shape[1] if self.transpose else self.shape[0]
 
+    def of_block(self, i: int) -> Static:
+        """Parameters of the product with one block of the grid."""
+        block = self.grid.blocks[i]
+        shape, k = self.grid.shape(block), block.log2_chunk
+        return self._replace(shape=shape, log2_chunk=k, grid=NO_GRID)
+
 
 class Matrix(NamedTuple):
-    """Operands that say which matrix: seed (2,), origin (2,), law (LAW_WORDS,)."""
+    """Operands that say which matrix: seed (2,), origin (2,), law (LAW_WORDS,).
+
+    Of a grid, each has one more axis, of the blocks, in front.
+    """
 
     seed: jax.Array
     origin: jax.Array
@@ -59,20 +69,9 @@ def events(
 def weighted(
     loc: jax.Array, scale: jax.Array, matrix: Matrix, active: jax.Array, static: Static
 ) -> jax.Array:
-    """``weigh`` of ``events``, (rows, batch) of the weights' dtype."""
-    return _bind(weighted_p, (*matrix, active, loc, scale), static)[0]
-
-
-def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.Array:
-    """w_loc * N + w_scale * Z * 2**-16, in the weights' dtype.
-
-    Both conditions hold but for sums that wrapped. A compiler that cannot know it
-    cannot fuse a product with the sum either, which would round once instead of twice,
-    in one program and not in the next.
-    """
-    n, z = n.astype(loc.dtype), z.astype(loc.dtype)
-    ones = jnp.where(n >= 0, loc * n, 0)
-    return ones + jnp.where(z > -(2.0**31), scale * (z * loc.dtype.type(Z_UNIT)), 0)
+    """``weigh`` of ``events``, (rows, batch) of the weights' dtype; also of a grid."""
+    primitive = blocks_p if static.grid.blocks else weighted_p
+    return _bind(primitive, (*matrix, active, loc, scale), static)[0]
 
 
 def floats(
@@ -105,7 +104,6 @@ def weighted_events(
 
 @functools.partial(weighted_events.defjvp, symbolic_zeros=True)
 def _weighted_events_jvp(static: Static, primals: tuple, tangents: tuple) -> tuple:
-    matrix = primals[2]
     floating = jnp.issubdtype(primals[3].dtype, jnp.floating)
     places = [i for i in (0, 1, 3) if type(tangents[i]) is not SymbolicZero]
     places = [i for i in places if i != 3 or floating]
@@ -114,17 +112,32 @@ def _weighted_events_jvp(static: Static, primals: tuple, tangents: tuple) -> tup
         arguments = list(primals)
         for i, value in zip(places, varied, strict=True):
             arguments[i] = value
-        loc, scale, _, vector = arguments
-        if floating:
-            sums = surrogate_events(matrix, vector, static, loc.dtype)
-        else:
-            sums = events(matrix, is_event(vector), static)
-        return weigh(loc, scale, *sums)
+        loc, scale, matrix, vector = arguments
+        return _from_sums(loc, scale, matrix, vector, static)
 
     result: tuple = jax.jvp(
         of_sums, [primals[i] for i in places], [tangents[i] for i in places]
     )
     return result
+
+
+def _from_sums(loc: Any, scale: Any, matrix: Any, vector: Any, static: Static) -> Any:
+    """``weighted_events``, of sums that vary with the weights and the vector."""
+    grid = static.grid
+    if grid.blocks:
+
+        def of_block(i: int) -> Any:
+            _, columns = grid.window(grid.blocks[i])
+            own = Matrix(*(operand[i] for operand in matrix))
+            part = vector[columns]
+            return _from_sums(loc[i], scale[i], own, part, static.of_block(i))
+
+        return add_blocks(grid, of_block)
+    if jnp.issubdtype(vector.dtype, jnp.floating):
+        sums = surrogate_events(matrix, vector, static, loc.dtype)
+    else:
+        sums = events(matrix, is_event(vector), static)
+    return weigh(loc, scale, *sums)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -197,25 +210,24 @@ def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
     """Hand a product on to the backend chosen for the platform."""
     product: Product = "events" if name == "weighted" else name  # type: ignore[assignment]
     operand = None if product == "dense" else operands[3]
+    typed = {"floats": 3, "blocks": 4}.get(product)
     problem = Problem(
         product=product,
         shape=static.shape,
         transpose=static.transpose,
         batch=0 if operand is None else operand.shape[1],
-        dtype=str(operands[3].dtype) if product == "floats" else "int32",
+        dtype="int32" if typed is None else str(operands[typed].dtype),
         corder=static.corder,
         log2_chunk=static.log2_chunk,
         platform=platform,
+        grid=static.grid,
     )
     chosen = dispatch.choose(problem, static.backend)
-    names = ("seed", "origin", "law", "values" if product == "floats" else "events")
+    given = "values" if product == "floats" else "events"
+    names = ("seed", "origin", "law", given, "w_loc", "w_scale")
     named = dict(zip(names, operands, strict=False))
-    if name != "weighted":
-        return chosen.call(problem, named)
-    loc, scale = operands[4:]
-    if chosen.weighs:
-        return chosen.weighted(problem, {**named, "w_loc": loc, "w_scale": scale})
-    return [weigh(loc, scale, *chosen.call(problem, named))]
+    trace = chosen.weighted if name == "weighted" else chosen.call
+    return trace(problem, named)
 
 
 def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
@@ -254,6 +266,7 @@ def _dense_abstract(*operands: Any, static: Static) -> list[Any]:
 
 events_p = _product("events", _events_abstract)
 weighted_p = _product("weighted", _weighted_abstract)
+blocks_p = _product("blocks", _weighted_abstract)
 floats_p = _product("floats", _floats_abstract)
 dense_p = _product("dense", _dense_abstract)
 
@@ -370,7 +383,7 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
     return results, [0] * len(results)
 
 
-for _primitive in (events_p, floats_p, dense_p):
+for _primitive in (events_p, floats_p, dense_p, blocks_p):
     batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, primitives, reference, units
+from . import arguments, dispatch, primitives, reference, units, weighing
 from .hookspecs import Product
 from .primitives import Matrix, Static
 
@@ -291,7 +291,7 @@ def _product(
     valid = [v for v in (probability.valid, start.valid) if v is not None]
     value, unit = operand or (None, None)
     factors = [weights.loc, weights.scale] + ([] if value is None else [value])
-    result = _compute(
+    result = compute(
         weights.loc,
         weights.scale,
         Matrix(words, start.words, probability.law),
@@ -305,7 +305,7 @@ def _product(
 
 
 @functools.partial(jax.jit, static_argnames=("product", "dtype", "static"), inline=True)
-def _compute(
+def compute(
     loc: jax.Array,
     scale: jax.Array,
     matrix: Matrix,
@@ -322,7 +322,7 @@ def _compute(
     if 0 in static.shape:
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
-    z_unit = accurate.type(primitives.Z_UNIT)
+    z_unit = accurate.type(weighing.Z_UNIT)
     if product == "dense":
         z = primitives.dense(matrix, static)
         result = jnp.where(

@@ -20,6 +20,7 @@ import pluggy
 
 from . import hookspecs
 from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
+from .weighing import add_blocks, weigh
 
 ENTRY_POINTS = "synjit.backends"
 
@@ -63,9 +64,17 @@ class Registered:
         """Whether it implements the optional ``synjit_weighted``."""
         return bool(self.hook.synjit_weighted.get_hookimpls())
 
-    def weighted(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
-        """Trace ``synjit_weighted``: one array."""
-        return self._trace(self.hook.synjit_weighted, problem, operands)
+    @property
+    def joins(self) -> bool:
+        """Whether it implements the optional ``synjit_blocks``."""
+        return bool(self.hook.synjit_blocks.get_hookimpls())
+
+    def asked(self, problem: Problem) -> list[Problem]:
+        """List the problems that its hooks are asked to solve one."""
+        if self.joins or not problem.grid.blocks:
+            return [problem]
+        numbers = range(len(problem.grid.blocks))
+        return list(dict.fromkeys(map(problem.of_block, numbers)))
 
     def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
         """Trace a product.
@@ -73,10 +82,32 @@ class Registered:
         Returns
         -------
         list of arrays
-            One of "dense", else two.
+            Two of "events" and "floats", else one.
         """
+        if problem.grid.blocks and not self.joins:
+            return [self._one_by_one(problem, operands)]
         hook = getattr(self.hook, f"synjit_{problem.product}")
         return self._trace(hook, problem, operands)
+
+    def weighted(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+        """Trace the weighted sum of events: one array."""
+        if self.weighs:
+            return self._trace(self.hook.synjit_weighted, problem, operands)
+        named = dict(operands)
+        loc, scale = named.pop("w_loc"), named.pop("w_scale")
+        return [weigh(loc, scale, *self.call(problem, named))]
+
+    def _one_by_one(self, problem: Problem, operands: Mapping[str, Any]) -> jax.Array:
+        """Make every block of a grid a product of its own."""
+        grid = problem.grid
+
+        def of_block(i: int) -> Any:
+            _, columns = grid.window(grid.blocks[i])
+            own = {name: operand[i] for name, operand in operands.items()}
+            own["events"] = operands["events"][columns]
+            return self.weighted(problem.of_block(i), own)[0]
+
+        return add_blocks(grid, of_block)
 
     def _trace(
         self, hook: Any, problem: Problem, operands: Mapping[str, Any]

@@ -7,7 +7,7 @@ backend is held to this package, and no constant of the draw stands elsewhere.
 
 from . import draw, normal, products, threefry
 from .draw import DRAW_VERSION, Law, entry, law, seed_words
-from .products import ABSENT, Matrix
+from .products import ABSENT, Matrix, weigh
 
 __all__ = [
     "ABSENT",
@@ -21,4 +21,5 @@ __all__ = [
     "products",
     "seed_words",
     "threefry",
+    "weigh",
 ]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .draw import Law, column_connections, law, seed_words
+from .normal import UNIT_BITS
 
 ABSENT = -(2**31)  # stands for 'not connected' in the dense matrix of z
 
@@ -96,6 +97,19 @@ class Matrix:
             else:
                 sums[:, rows] += ones_and_z[:, :, None] * x[j]
         return sums[0], sums[1]
+
+
+def weigh(
+    w_loc: np.floating, w_scale: np.floating, n: NDArray[np.int32], z: NDArray[np.int32]
+) -> NDArray:
+    """w_loc * N + w_scale * Z * 2**-16 in the weights' dtype, rounded step by step.
+
+    N and Z are converted first. Where N < 0 or Z = -2**31 then, which only sums that
+    wrapped are, they add nothing.
+    """
+    n, z = n.astype(w_loc.dtype), z.astype(w_loc.dtype)
+    rest = w_scale * (z * w_loc.dtype.type(2.0**-UNIT_BITS))
+    return np.where(n >= 0, w_loc * n, 0) + np.where(z > -(2.0**31), rest, 0)
 
 
 def _wrap(sums: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -11,14 +11,14 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from synjit.demo import Parameters, build
-from synjit.demo.dynamics import delay_bits, make_step
+from synjit.demo.dynamics import delay_bits, drive, make_step
 from synjit.demo.simulation import _initial_state
 
 SIZES = {"L4E": 240, "L4I": 80}
 DEVICES = 4
 # The functions that kernels are called by, platform by platform.
 CALLS = {
-    "cpu": "synjit_numba_weighted_float32",
+    "cpu": "synjit_numba_blocks_float32",
     "cuda": "__gpu$xla.gpu.triton",
     "tpu": "tpu_custom_call",
 }
@@ -42,31 +42,49 @@ def mesh():
 
 @functools.cache
 def sharded_step():
-    rows, everywhere = P("rows"), P()
     return jax.shard_map(
         make_step(network(), None, axis="rows"),
         mesh=mesh(),
-        in_specs=(rows, rows, everywhere),
-        out_specs=rows,
+        in_specs=P("rows"),
+        out_specs=P("rows"),
     )
 
 
 @functools.cache
 def inputs():
     direct = [current.to_decimal(u.pA) for current in network().background]
-    bits = tuple(map(delay_bits, network().delays))
-    return _initial_state(network()).neurons, bits, jnp.array(direct, jnp.float32)
+    driven = np.repeat(drive(network(), np.array(direct)), network().sizes)
+    bits = delay_bits(np.concatenate(network().delays))
+    neurons = _initial_state(network()).neurons
+    return neurons, bits, jnp.asarray(driven, jnp.float32)
 
 
-def run(step, steps):
+@functools.cache
+def shares():
+    """Numbers of the neurons, device by device: its share of every population."""
+    starts = np.cumsum((0, *network().sizes[:-1]))
+    return np.concatenate(
+        [
+            start + device * (size // DEVICES) + np.arange(size // DEVICES)
+            for device in range(DEVICES)
+            for start, size in zip(starts, network().sizes, strict=True)
+        ]
+    )
+
+
+def in_shares(tree):
+    return jax.tree.map(lambda array: array[..., shares()], tree)
+
+
+def run(step, steps, given):
     """Take some steps; the neurons then, and who spiked when."""
-    state, bits, direct = inputs()
+    neurons, bits, driven = given
 
-    def one(state, _):
-        state = step(state, bits, direct)
-        return state, [n.history.recent & 1 for n in state]
+    def one(neurons, _):
+        neurons = step(neurons, bits, driven)
+        return neurons, neurons.history.recent & 1
 
-    return jax.jit(lambda s: jax.lax.scan(one, s, length=steps))(state)
+    return jax.jit(lambda n: jax.lax.scan(one, n, length=steps))(neurons)
 
 
 def assert_same(got, right):
@@ -85,17 +103,15 @@ def test_a_part_of_the_model():
 
 
 def test_sharded_by_rows_it_takes_the_same_steps():
-    right = run(whole_step(), 200)
-    for spikes in right[1]:
-        assert spikes.sum() > spikes.shape[1]  # each neuron spikes once or so
-    assert_same(run(sharded_step(), 200), right)
+    right = run(whole_step(), 200, inputs())
+    assert right[1].sum() > sum(network().sizes)  # each neuron spikes once or so
+    assert_same(run(sharded_step(), 200, in_shares(inputs())), in_shares(right))
 
 
 def test_each_device_is_asked_for_its_rows_only():
     text = str(jax.make_jaxpr(sharded_step())(*inputs()))
-    for size in SIZES.values():
-        assert f"shape=({size // DEVICES}, " in text
-        assert f"shape=({size}, " not in text
+    assert f"shape=({sum(SIZES.values()) // DEVICES}, " in text
+    assert f"shape=({sum(SIZES.values())}, " not in text
 
 
 def on_leaves(step):
@@ -104,11 +120,9 @@ def on_leaves(step):
     return jax.jit(lambda *leaves: jax.tree.leaves(step(*tree.unflatten(leaves))))
 
 
-def on_devices(state, bits, direct):
+def on_devices(given):
     """Cut all that is by neuron over the devices."""
-    rows, everywhere = (jax.NamedSharding(mesh(), spec) for spec in (P("rows"), P()))
-    cut = jax.device_put((state, bits), rows)
-    return jax.tree.leaves((*cut, jax.device_put(direct, everywhere)))
+    return jax.device_put(given, jax.NamedSharding(mesh(), P("rows")))
 
 
 def stored_and_loaded(step, leaves, platforms):
@@ -127,13 +141,14 @@ def test_one_artifact_for_all_platforms(sharded):
     platforms = ("cpu", "cuda", "tpu")
     if sharded and jax.__version_info__ >= (0, 11):
         platforms = ("cpu", "tpu")  # it lowers for CUDA on a mesh of GPUs only
-    state, _ = run(whole_step(), 90)  # spikes are on their way
+    state, _ = run(whole_step(), 90, inputs())  # spikes are on their way
     given = state, *inputs()[1:]
-    whole = on_leaves(whole_step())
-    right = whole(*jax.tree.leaves(given))
-    assert not np.array_equal(right[1], whole(*jax.tree.leaves(inputs()))[1])
-    step = on_leaves(sharded_step()) if sharded else whole
-    leaves = on_devices(*given) if sharded else jax.tree.leaves(given)
+    if sharded:
+        given = in_shares(given)
+    step = on_leaves(sharded_step() if sharded else whole_step())
+    leaves = jax.tree.leaves(on_devices(given) if sharded else given)
+    right = step(*leaves)
+    assert not np.array_equal(right[1], step(*jax.tree.leaves(inputs()))[1])
     back = stored_and_loaded(step, leaves, platforms)
     assert back.nr_devices == (DEVICES if sharded else 1)
     assert_same(jax.jit(back.call)(*leaves), right)

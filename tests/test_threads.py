@@ -2,6 +2,7 @@
 """The CPU kernels on XLA's threads: the same bits for any number, and no accidents."""
 
 import ctypes
+import gc
 import hashlib
 import os
 import subprocess
@@ -203,3 +204,20 @@ def test_the_environment_limits_the_threads(monkeypatch):
         assert available(pool.frame) == number
     monkeypatch.delenv("SYNJIT_NUM_THREADS")
     assert available(pool.frame) == 8
+
+
+def test_kernels_of_several_processes_cannot_be_mixed_up():
+    """Numba tells functions of one name apart by a number that starts in each process.
+
+    A kernel from the disk cache would call another's function of that name and number.
+    """
+    prefix = "synjit.backends.numba_cpu."
+    functions = {
+        id(o.py_func): (o.py_func.__module__, o.py_func.__qualname__)
+        for o in gc.get_objects()
+        if isinstance(o, numba.core.dispatcher.Dispatcher)
+        and o.py_func.__module__.startswith(prefix)
+    }
+    names = list(functions.values())
+    assert len(names) > 100
+    assert [name for name in names if names.count(name) > 1] == []

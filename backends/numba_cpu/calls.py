@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .block_handlers import scratch_sizes
 from .ffi import target
 from .operands import workspace_words
 
@@ -72,6 +73,30 @@ def weighted(
     out = _like_rows(problem, w_loc.dtype)
     name = f"{direction}_{w_loc.dtype}"
     return _call(name, problem, (out,), *operands, product="weighted")[0]
+
+
+def blocks(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """The sum of weighted sums, as the kernel writes it."""
+    grid = problem.grid
+    windows = [grid.window(block) for block in grid.blocks]
+    places = np.array(
+        [(r.start, r.stop - r.start, c.start, c.stop - c.start) for r, c in windows],
+        np.int32,
+    )
+    out = _like_rows(problem, w_loc.dtype)
+    sizes = scratch_sizes(grid.rows, problem.shape[1], len(windows), problem.batch)
+    scratch = [jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes]
+    call = jax.ffi.ffi_call(target(f"blocks_{w_loc.dtype}"), (out, *scratch))
+    operands = (seed, origin, law, events, w_loc, w_scale, places)
+    return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))[0]
 
 
 def floats(

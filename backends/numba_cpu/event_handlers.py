@@ -16,6 +16,7 @@ from . import plan as p
 from .draw import typical_count
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
+from .naming import named_after
 from .operands import (
     LIST_END,
     accumulators_of,
@@ -56,6 +57,7 @@ def _weighted(dtype):
     """Make the writer of y, given w_loc and w_scale as further operands."""
 
     @njit(forceinline=True)
+    @named_after(dtype)
     def parts(frame):
         out = result(frame, 0)
         loc = array(argument(frame, 4), dtype, 1)[0]
@@ -63,16 +65,19 @@ def _weighted(dtype):
         return loc, scale, array(out, dtype, dimension(out, 0) * dimension(out, 1))
 
     @njit
+    @named_after(dtype)
     def accumulators(frame, both, begin, end):
         loc, scale, y = parts(frame)
         kernels.weigh_accumulators(both, loc, scale, y[begin:end])
 
     @njit
+    @named_after(dtype)
     def sums(frame, n, z, begin, end):
         loc, scale, y = parts(frame)
         kernels.weigh_sums(n[begin:end], z[begin:end], loc, scale, y[begin:end])
 
     @njit
+    @named_after(dtype)
     def nothing(frame):
         loc, scale, y = parts(frame)
         kernels.weigh_nothing(loc, scale, y)
@@ -94,6 +99,7 @@ def _events(workspace, write, write_nothing):
     """
 
     @njit(forceinline=True)
+    @named_after(workspace, write, write_nothing)
     def parse(frame):
         operand, out = argument(frame, 3), result(frame, 0)
         n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
@@ -102,6 +108,7 @@ def _events(workspace, write, write_nothing):
         return matrix_of(frame), flags, batch, m, n, plan, words[2 * m * batch :]
 
     @njit
+    @named_after(workspace, write, write_nothing)
     def run_part(frame, part, slot, fresh):
         matrix, flags, batch, m, _, plan, active = parse(frame)
         first, depth, low, high, split = tile_of(matrix, m, plan, part)
@@ -126,6 +133,7 @@ def _events(workspace, write, write_nothing):
     run = in_parts(run_part)
 
     @njit
+    @named_after(workspace, write, write_nothing)
     def call(frame):
         matrix, flags, batch, m, n, plan, active = parse(frame)
         n_active = list_active(flags, batch, n, active)
@@ -164,6 +172,7 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
     """
 
     @njit(forceinline=True)
+    @named_after(workspace, sums_of, write, write_nothing)
     def parse(frame):
         operand, out = argument(frame, 3), result(frame, 0)
         m, batch, n = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
@@ -177,6 +186,7 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
         return matrix, flags, batch, m, n, counts, sums, plan, active, bounds, any_flags
 
     @njit
+    @named_after(workspace, sums_of, write, write_nothing)
     def run_part(frame, part, slot, fresh):
         matrix, flags, batch, m, n, counts, sums, plan, active, bounds, any_flags = (
             parse(frame)
@@ -201,6 +211,7 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
     run = in_parts(run_part)
 
     @njit
+    @named_after(workspace, sums_of, write, write_nothing)
     def call(frame):
         matrix, flags, batch, m, n, _, _, plan, active, bounds, any_flags = parse(frame)
         n_active = list_active(flags, batch, m, active)

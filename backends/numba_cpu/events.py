@@ -37,6 +37,7 @@ from .intrinsics import (
     stack_words,
     trailing_zeros,
 )
+from .naming import named_after
 from .windows import (
     block_of_pairs,
     chunk_range,
@@ -65,6 +66,7 @@ def _accumulator(connections, word):
     """Make ``accumulate``, with the rows of a tile listed as words of 16 or 32 bits."""
 
     @njit(forceinline=False)
+    @named_after(connections, word)
     def accumulate(matrix, flags, batch, active, tile, sums):
         prefer_wide_vectors()
         seed, origin, law, n_limits = matrix
@@ -177,6 +179,36 @@ def weigh_sums(n, z, loc, scale, y):
     prefer_wide_vectors()
     for i in range(y.size):
         y[i] = _weighted(n[i], z[i], loc, scale, y.dtype.type)
+
+
+@njit(forceinline=False)
+def _add_weighted(sums, loc, scale, y):
+    prefer_wide_vectors()
+    halves = sums.view(np.int32)
+    for i in range(np.uint64(y.size)):
+        n, z = halves[2 * i], halves[2 * i + 1]
+        y[i] += _weighted(n, z, loc, scale, y.dtype.type)
+
+
+@njit
+def weigh_onto(sums, loc, scale, is_first, y):
+    """Write weighted sums, or add them to y, and set the accumulators to zero."""
+    if is_first:
+        weigh_accumulators(sums, loc, scale, y)
+    else:
+        _add_weighted(sums, loc, scale, y)
+    sums[:] = 0
+
+
+@njit
+def weigh_nothing_onto(loc, scale, is_first, y):
+    """Write the weighted sums of no events, or add them to y."""
+    nothing = _weighted(np.int32(0), np.int32(0), loc, scale, y.dtype.type)
+    if is_first:
+        y[:] = nothing
+    elif nothing != 0 or not np.signbit(nothing):
+        for i in range(y.size):
+            y[i] += nothing
 
 
 @njit

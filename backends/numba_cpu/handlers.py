@@ -6,7 +6,7 @@ A handler gets the address of a frame and returns the address of an error, or 0.
 
 from __future__ import annotations
 
-from . import dense_handler, event_handlers, float_handlers
+from . import block_handlers, dense_handler, event_handlers, float_handlers
 
 HANDLERS = {
     handler.__name__: handler
@@ -17,6 +17,8 @@ HANDLERS = {
         event_handlers.weighted_float64,
         event_handlers.weighted_transposed_float32,
         event_handlers.weighted_transposed_float64,
+        block_handlers.blocks_float32,
+        block_handlers.blocks_float64,
         float_handlers.floats_float32,
         float_handlers.floats_float64,
         float_handlers.floats_transposed_float32,

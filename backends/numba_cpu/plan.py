@@ -39,6 +39,13 @@ LEAST_PAIRS = LANES // 2
 
 
 @njit
+def tile_chunks(log2_chunk, n_chunks, row_bytes, tile_bytes, n_active):
+    """Chunks of rows in a tile, whose accumulators should take ``tile_bytes``."""
+    chunks = max((tile_bytes // row_bytes) >> log2_chunk, -(-LEAST_PAIRS // n_active))
+    return max(1, min(chunks, n_chunks, TILE_ROWS >> log2_chunk))
+
+
+@njit
 def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     """Cut W @ x into tiles of rows, and into splits of the active columns.
 
@@ -65,9 +72,8 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     n_active = plan[ACTIVE]
     top = int(origin[0])
     _, n_chunks = chunk_range(top, top + m, law[0])
-    tile_chunks = max((tile_bytes // row_bytes) >> k, -(-LEAST_PAIRS // n_active))
-    tile_chunks = max(1, min(tile_chunks, n_chunks, TILE_ROWS >> k))
-    tiles = -(-n_chunks // tile_chunks)
+    depth = tile_chunks(k, n_chunks, row_bytes, tile_bytes, n_active)
+    tiles = -(-n_chunks // depth)
     splits, threads = 1, 1
     connections = (n_active * typical_count(law) * m) >> k
     if connections * max(1, row_bytes // 32) > WORTH:
@@ -76,14 +82,14 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
         if threads > 1 and few and may_split and connections > 4 * m:
             splits = min(-(-PARTS_PER_THREAD * threads // tiles), n_active)
         threads = min(threads, tiles * splits)
-    rows = m if splits > 1 else min(m, tile_chunks << k)
+    rows = m if splits > 1 else min(m, depth << k)
     sum_words = rows * row_bytes // 8
     private = 0
     if threads > 1:
         private = malloc((threads - 1) * sum_words * 8)
         if private == 0:
             splits, threads = 1, 1
-    plan[TILE_CHUNKS] = tile_chunks
+    plan[TILE_CHUNKS] = depth
     plan[TILES] = tiles
     plan[SPLITS] = splits
     plan[THREADS] = threads

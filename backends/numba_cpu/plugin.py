@@ -61,6 +61,22 @@ def synjit_weighted(
 
 
 @hookimpl
+def synjit_blocks(
+    problem: Problem,
+    seed: jax.Array,
+    origin: jax.Array,
+    law: jax.Array,
+    events: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.blocks(problem, seed, origin, law, events, w_loc, w_scale)
+
+
+@hookimpl
 def synjit_floats(
     problem: Problem,
     seed: jax.Array,

@@ -30,6 +30,7 @@ from .intrinsics import (
     store_word,
     task_address,
 )
+from .naming import named_after
 
 # struct XLA_FFI_Api, in words
 API_ERROR_DESTROY = 8
@@ -115,6 +116,7 @@ def in_parts(body):
     """
 
     @njit
+    @named_after(body)
     def take_parts(job):
         slot, fresh = 0, True
         frame, parts = word(job, FRAME), word(job, PARTS)
@@ -128,12 +130,14 @@ def in_parts(body):
             part = atomic_add(job + 8 * NEXT_PART, 1)
 
     @njit
+    @named_after(body)
     def task(job):
         take_parts(job)
         _leave(job)
         return 0
 
     @njit
+    @named_after(body)
     def run(frame, parts, threads):
         threads = min(threads, parts)
         job = malloc(8 * JOB_WORDS) if threads > 1 else 0

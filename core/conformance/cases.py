@@ -16,9 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from synjit.hookspecs import Product
+from synjit import reference
+from synjit.hookspecs import NO_GRID, Block, Grid, Product
 
-PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense")
+PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "blocks")
 
 Pattern = Literal["none", "one", "all", "random", "positive", "nonfinite"]
 
@@ -41,6 +42,10 @@ class Case:
         Whether ``problem.log2_chunk`` is given, as where prob is known early.
     concrete : bool
         Whether seed, origin and law are constants of the traced function.
+    grid : tuple of tuples of (float or None)
+        Of "blocks": the prob of each block, None where there is none. ``prob`` is then
+        the first one's. The shape is cut into groups of about the same length, and
+        block number i has the seed ``seed + i``.
     """
 
     product: Product
@@ -55,6 +60,7 @@ class Case:
     corder: bool = True
     known: bool = True
     concrete: bool = False
+    grid: tuple[tuple[float | None, ...], ...] = ()
 
     def __str__(self) -> str:
         """Give everything that is not as usual: a name for tables and filters."""
@@ -76,6 +82,36 @@ class Case:
         """Rows of the operand: columns of W, or rows for its transpose."""
         return self.shape[0] if self.transpose else self.shape[1]
 
+    @property
+    def problem_grid(self) -> Grid:
+        """The grid in the words of the contract; empty of other products."""
+        if not self.grid:
+            return NO_GRID
+        blocks = tuple(
+            Block(i, j, reference.law(prob).log2_chunk if self.known else None)
+            for i, row in enumerate(self.grid)
+            for j, prob in enumerate(row)
+            if prob is not None
+        )
+        rows = _cut(self.shape[0], len(self.grid))
+        return Grid(rows, _cut(self.shape[1], len(self.grid[0])), blocks)
+
+    def of_blocks(self) -> list[Case]:
+        """Give the product of events with each block."""
+        grid = self.problem_grid
+        probs = [prob for row in self.grid for prob in row if prob is not None]
+        return [
+            replace(
+                self,
+                product="events",
+                prob=prob,
+                shape=grid.shape(block),
+                seed=self.seed + i,
+                grid=(),
+            )
+            for i, (prob, block) in enumerate(zip(probs, grid.blocks, strict=True))
+        ]
+
     def operand(self) -> NDArray:
         """Events or values, made from the case alone; empty for "dense"."""
         if self.product == "dense":
@@ -93,7 +129,7 @@ class Case:
             events = np.broadcast_to(self._adds_to_first_sum(), size)
         else:
             events = rng.random(size) < 0.2
-        if self.product == "events":
+        if self.product in {"events", "blocks"}:
             return events
         values = np.where(events, rng.normal(size=size), 0).astype(self.dtype)
         if self.pattern == "nonfinite":
@@ -107,6 +143,12 @@ class Case:
         z = window(self.seed, self.prob, self.shape, self.origin)
         first = z[:, 0] if self.transpose else z[0]
         return (first > 0)[:, None]
+
+
+def _cut(length: int, parts: int) -> tuple[int, ...]:
+    """Cut into parts, of which the last takes what is left over."""
+    each = length // parts
+    return (*(each,) * (parts - 1), length - (parts - 1) * each)
 
 
 # --- what the cases vary ----------------------------------------------------------
@@ -156,7 +198,8 @@ def _directions(product: Product) -> tuple[bool, ...]:
 
 def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the gate: few problems, and every kind of thing once."""
-    return _unique(_quick(product, dtype))
+    quick = _quick_blocks(dtype) if product == "blocks" else _quick(product, dtype)
+    return _unique(quick)
 
 
 def _quick(product: Product, dtype: str) -> Iterator[Case]:
@@ -197,7 +240,8 @@ def _quick(product: Product, dtype: str) -> Iterator[Case]:
 
 def full_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the suite: those of the gate, and all others."""
-    return _unique(_full(product, dtype))
+    full = _full_blocks(dtype) if product == "blocks" else _full(product, dtype)
+    return _unique(full)
 
 
 def _full(product: Product, dtype: str) -> Iterator[Case]:
@@ -239,10 +283,56 @@ def _batches(like: Case) -> Iterator[Case]:
     yield replace(like, shape=(100_003, 5), batch=2)
 
 
+# Blocks of chunks of many lengths, from 1024 rows to 2**14; holes; columns of none.
+_GRID = ((0.1, None, 0.5, 0.0), (0.005, 1.0, 0.05, None))
+
+
+def _quick_blocks(dtype: str) -> Iterator[Case]:
+    def case(shape: tuple[int, int], grid: Any = _GRID, **other: Any) -> Case:
+        first = next(prob for prob in grid[0] if prob is not None)
+        return Case("blocks", first, shape, dtype=dtype, grid=grid, **other)
+
+    for pattern in _patterns("blocks"):
+        yield case((4301, 70), pattern=pattern)
+    for seed in _SEEDS:
+        yield case((4301, 70), seed=seed, pattern="all")
+    for origin in _ORIGINS[:2]:
+        yield case((4301, 70), origin=origin)
+    yield case((4301, 70), known=False, corder=False, batch=3)
+    yield case((4301, 70), known=False, corder=False, batch=3, pattern="none")
+    yield case((300, 40), concrete=True)
+    for pattern in _patterns("blocks"):
+        yield case((1, 5), ((0.5,),), pattern=pattern)
+
+
+def _full_blocks(dtype: str) -> Iterator[Case]:
+    yield from _quick_blocks(dtype)
+    like = Case("blocks", 0.1, (4301, 70), dtype=dtype, grid=_GRID)
+    for origin in _ORIGINS:
+        yield replace(like, origin=origin, pattern="all")
+    for batch in _BATCHES:
+        for pattern in _patterns("blocks"):
+            yield replace(like, batch=batch, pattern=pattern)
+    for known, concrete, corder in combinations((True, False), repeat=3):
+        yield replace(like, known=known, concrete=concrete, corder=corder)
+    grids: tuple[Any, ...] = (
+        ((0.3,),),
+        ((0.3, None), (None, 0.3)),
+        ((0.1, 0.9, 0.01),),
+        ((0.5,), (1e-4,), (0.05,)),
+    )
+    for grid in grids:
+        for pattern in _patterns("blocks"):
+            yield replace(like, prob=grid[0][0], grid=grid, pattern=pattern)
+    for rows in (1023, 1024, 1025):
+        yield replace(like, prob=0.5, shape=(rows, 17), grid=((0.5, 0.01),))
+    yield replace(like, shape=(70_001, 4), pattern="all")
+
+
 def _unique(cases: Iterable[Case]) -> list[Case]:
     return list(dict.fromkeys(cases))
 
 
 # How many cases there must be: a change that loses some is seen.
-QUICK_COUNTS = {"events": 62, "floats": 64, "dense": 24}
-FULL_COUNTS = {"events": 307, "floats": 352, "dense": 71}
+QUICK_COUNTS = {"events": 62, "floats": 64, "dense": 24, "blocks": 17}
+FULL_COUNTS = {"events": 307, "floats": 352, "dense": 71, "blocks": 63}

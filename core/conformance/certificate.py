@@ -35,7 +35,7 @@ import numpy as np
 from synjit import reference
 from synjit.cache import cache_folder
 
-SUITE_VERSION = 2
+SUITE_VERSION = 3
 
 # What may change what a compiler makes of a kernel.
 ENVIRONMENT = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NUMBA_DISABLE_JIT", "NUMBA_CPU_NAME")

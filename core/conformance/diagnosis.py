@@ -55,6 +55,9 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         bound = np.abs(want.results[0]) * float(np.finfo(want.dtype).eps) * 4
         if not _wrong(got[0], want.results[0], bound).any():
             yield "it is nearly right: is a product fused with the sum?"
+        if case.grid:
+            yield from _guesses_by_group(case, _wrong(got[0], want.results[0], bound))
+            return
     else:
         yield from _guesses_by_value(case, want, got)
     wrong = [
@@ -62,6 +65,15 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         for result, right, bound in zip(got, want.results, want.bounds, strict=True)
     ]
     yield from _guesses_by_place(case, wrong)
+
+
+def _guesses_by_group(case: Case, wrong: NDArray[np.bool_]) -> Iterator[str]:
+    """Look at which groups of rows are wrong."""
+    grid = case.problem_grid
+    windows = {block.row: grid.window(block)[0] for block in grid.blocks}
+    groups = [group for group, rows in windows.items() if wrong[rows].any()]
+    if len(groups) < len(windows):
+        yield f"of the groups of rows, only {groups} are wrong"
 
 
 def _guesses_by_value(

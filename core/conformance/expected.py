@@ -29,6 +29,10 @@ class Expected(NamedTuple):
 
 def expected(case: Case, operand: NDArray | None = None) -> Expected:
     """Compute the results of a case, on its own operand or on another."""
+    if operand is None:
+        operand = case.operand()
+    if case.product == "blocks":
+        return _blocks(case, operand)
     z = window(case.seed, case.prob, case.shape, case.origin)
     exact = np.zeros((), np.int64)
     if case.product == "dense":
@@ -37,8 +41,6 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
         z = z.T
     mask = z != reference.ABSENT
     weights = np.where(mask, z, 0)
-    if operand is None:
-        operand = case.operand()
     if case.product == "events":
         sums = [_integer_sums(x, operand) for x in (mask, weights)]
         return Expected(("N", "Z"), np.dtype(np.int32), sums, [exact] * 2)
@@ -57,12 +59,35 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
     return Expected(("A", "B"), np.dtype(case.dtype), results, bounds)
 
 
-def weighted(sums: Expected, dtype: str) -> Expected:
+def weights_of(number: int, dtype: str) -> tuple[NDArray, NDArray]:
+    """w_loc and w_scale of so many blocks, whose products must be rounded."""
+    loc, scale = WEIGHTS
+    one = np.arange(1, number + 1)
+    return (loc * one * (-1) ** one).astype(dtype), (scale / one).astype(dtype)
+
+
+def weighted(
+    sums: Expected, dtype: str, weights: tuple[float, float] = WEIGHTS
+) -> Expected:
     """Weigh the sums of events as ``synjit_weighted`` must, rounding by rounding."""
-    n, z = (result.astype(dtype) for result in sums.results)
-    loc, scale = np.array(WEIGHTS, dtype)
-    y = loc * n + scale * (z * np.array(2.0**-reference.normal.UNIT_BITS, dtype))
+    y = reference.weigh(*np.array(weights, dtype), *sums.results)
     return Expected(("y",), np.dtype(dtype), [y], sums.bounds[:1])
+
+
+def _blocks(case: Case, events: NDArray) -> Expected:
+    grid, parts = case.problem_grid, case.of_blocks()
+    y = np.zeros((case.shape[0], case.batch), case.dtype)
+    done = set()
+    weights = zip(*weights_of(len(parts), case.dtype), strict=True)
+    for part, block, own in zip(parts, grid.blocks, weights, strict=True):
+        rows, columns = grid.window(block)
+        product = weighted(expected(part, events[columns]), case.dtype, own)
+        # Not added to 0, but put there: -0 + 0 is 0.
+        y[rows] = (
+            y[rows] + product.results[0] if block.row in done else product.results[0]
+        )
+        done.add(block.row)
+    return Expected(("y",), y.dtype, [y], [np.zeros((), np.int64)])
 
 
 def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:

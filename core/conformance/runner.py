@@ -19,7 +19,7 @@ from synjit.hookspecs import Problem
 
 from .cases import Case
 from .diagnosis import difference, poison
-from .expected import WEIGHTS, Expected, expected, weighted
+from .expected import WEIGHTS, Expected, expected, weighted, weights_of
 
 # Calls in a row, and from threads: what happens once in a hundred calls is seen.
 CALLS = 208
@@ -40,15 +40,22 @@ def problem_of(case: Case, platform: str) -> Problem:
         shape=case.shape,
         transpose=case.transpose,
         batch=0 if case.product == "dense" else case.batch,
-        dtype=case.dtype if case.product == "floats" else "int32",
+        dtype=case.dtype if case.product in {"floats", "blocks"} else "int32",
         corder=case.corder,
         log2_chunk=reference.law(case.prob).log2_chunk if case.known else None,
         platform=platform,
+        grid=case.problem_grid,
     )
 
 
 def operands_of(case: Case) -> dict[str, NDArray]:
     """Give the operands of a case by the names that the hook has for them."""
+    if case.product == "blocks":
+        parts = [operands_of(part) for part in case.of_blocks()]
+        operands = {k: np.stack([part[k] for part in parts]) for k in MATRIX_OPERANDS}
+        operands["events"] = case.operand()
+        operands["w_loc"], operands["w_scale"] = weights_of(len(parts), case.dtype)
+        return operands
     operands = {
         "seed": np.array(reference.seed_words(case.seed), np.uint32),
         "origin": np.array(case.origin, np.uint32),
@@ -62,7 +69,7 @@ def operands_of(case: Case) -> dict[str, NDArray]:
 def _operands(case: Case, want: Expected) -> dict[str, NDArray]:
     """The same, with weights where a weighted sum is wanted."""
     operands = operands_of(case)
-    if want.names == ("y",):
+    if want.names == ("y",) and case.product == "events":
         operands["w_loc"], operands["w_scale"] = np.array(WEIGHTS, want.dtype)
     return operands
 
@@ -189,9 +196,10 @@ class Runner:
     def _program(self, case: Case, want: Expected) -> tuple[Any, list[Any]]:
         """Compile what a case needs, and say what comes out of it."""
         problem = problem_of(case, self.platform)
-        refusal = self.registered.hook.synjit_refuses(problem=problem)
-        if refusal:
-            raise Refused(refusal)
+        for asked in self.registered.asked(problem):
+            refusal = self.registered.hook.synjit_refuses(problem=asked)
+            if refusal:
+                raise Refused(refusal)
         matrix = (case.seed, case.origin, case.prob) if case.concrete else None
         key = (problem, matrix, want.names, want.dtype)
         if key not in self._programs:
@@ -206,7 +214,7 @@ class Runner:
         traced = self._traced(case, operands)
         constants = {k: jnp.asarray(v) for k, v in operands.items() if k not in traced}
         shapes: list[Any] = []
-        weigh = "w_loc" in operands
+        weigh = case.product == "events" and "w_loc" in operands
 
         def program(poisoned: list[jax.Array], arrays: dict[str, jax.Array]) -> Any:
             del poisoned  # donated: the results are written over them

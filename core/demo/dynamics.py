@@ -2,8 +2,8 @@
 """One time step of the microcircuit: spikes that arrive, neurons, new spikes.
 
 Spikes that are on their way are kept as the `History` of the neurons that sent
-them. Every population keeps its own arrays, so that the compiled step neither
-cuts events out of a long vector nor glues currents together.
+them. Arrays run over all neurons, population after population, and all connections
+are one matrix of blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from synjit import binary_jitnmv
+from synjit import JITBlocks, JITNormal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,21 +56,50 @@ def remember(history: History, spikes: Array) -> History:
 
 
 class Neurons(NamedTuple):
-    """State of one population."""
+    """State of all neurons."""
 
     potential: Array  # (n,) float32, mV above rest
     current: Array  # (n,) float32, pA, synaptic
     history: History
 
 
+def connections(
+    network: Network, backend: str | None, shares: int = 1, share: Array = 0
+) -> JITBlocks:
+    """All connections, or those onto one of equal shares of every population."""
+    count = len(network.sizes)
+    blocks: list[list[JITNormal | None]] = [[None] * count for _ in range(count)]
+    for block in network.blocks:
+        rows, columns = block.shape[0] // shares, block.shape[1]
+        blocks[block.target][block.source] = JITNormal(
+            block.w_loc,
+            block.w_scale,
+            block.prob,
+            block.seed,
+            shape=(rows, columns),
+            origin=(share * rows, 0),
+            backend=backend,
+        )
+    return JITBlocks(blocks)
+
+
+def drive(network: Network, direct: Array) -> Array:
+    """What direct currents, in pA, add to the potential in one step, in mV."""
+    par = network.parameters
+    decay_v = math.exp(-par.time_step / par.tau_membrane)
+    per_current = par.tau_membrane / par.capacitance * (1 - decay_v)
+    return per_current.to_decimal(u.mV / u.pA) * direct
+
+
 def make_step(
     network: Network, backend: str | None, axis: str | None = None
-) -> Callable[..., tuple[Neurons, ...]]:
+) -> Callable[[Neurons, History, Array], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     With the name of a mesh axis, it is a step inside ``jax.shard_map`` over it: each
-    device has its share of every population, in order, and the spikes of all. It
-    draws the synapses of its own neurons, the rows of W, and no others.
+    device has its share of every population, population after population, and gets the
+    spikes of all. It draws the synapses of its own neurons, the rows of W, and no
+    others. Its arguments are the neurons, ``delay_bits``, and the ``drive`` of each.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -80,44 +109,30 @@ def make_step(
     h, c_m = par.time_step, par.capacitance
     tau_m, tau_s = par.tau_membrane, par.tau_synapse
     decay_v, decay_i = math.exp(-h / tau_m), math.exp(-h / tau_s)
-    v_per_direct = tau_m / c_m * (1 - decay_v)
     v_per_current = tau_m * tau_s / (tau_m - tau_s) / c_m * (decay_v - decay_i)
-    from_direct = v_per_direct.to_decimal(u.mV / u.pA)
     from_current = v_per_current.to_decimal(u.mV / u.pA)
     threshold = (par.v_threshold - par.v_rest).to_decimal(u.mV)
     refractory = jnp.uint32(2 ** round(par.refractory / h) - 1)
 
-    def synaptic_input(target: int, rows: int, events: list[Array]) -> Array:
-        total = 0.0 * u.pA
-        first = 0 if axis is None else lax.axis_index(axis) * rows
-        for block in network.blocks:
-            if block.target == target:
-                total += binary_jitnmv(
-                    block.w_loc,
-                    block.w_scale,
-                    block.prob,
-                    events[block.source],
-                    block.seed,
-                    shape=(rows, block.shape[1]),
-                    origin=(first, 0),
-                    backend=backend,
-                )
-        return total.to_decimal(u.pA).astype(jnp.float32)
+    def synaptic_input(events: Array) -> Array:
+        if axis is None:
+            return connections(network, backend) @ events
+        shares, share = lax.axis_size(axis), lax.axis_index(axis)
+        events = lax.all_gather(events, axis)
+        starts = np.cumsum(network.sizes[:-1]) // shares
+        populations = [e.ravel() for e in jnp.split(events, starts, axis=1)]
+        return connections(network, backend, shares, share) @ jnp.concatenate(
+            populations
+        )
 
-    def step(
-        state: tuple[Neurons, ...], bits: tuple[History, ...], direct: Array
-    ) -> tuple[Neurons, ...]:
-        events = [arriving(n.history, b) for n, b in zip(state, bits, strict=True)]
-        if axis is not None:
-            events = [lax.all_gather(e, axis, tiled=True) for e in events]
-        after = []
-        for p, n in enumerate(state):
-            v = decay_v * n.potential + from_current * n.current
-            clamped = (n.history.recent & refractory) != 0
-            v = jnp.where(clamped, 0.0, v + from_direct * direct[p])
-            current = decay_i * n.current + synaptic_input(p, len(v), events)
-            # The step after a spike clamps the potential: no reset is needed here.
-            after.append(Neurons(v, current, remember(n.history, v >= threshold)))
-        return tuple(after)
+    def step(neurons: Neurons, bits: History, driven: Array) -> Neurons:
+        n = neurons
+        arrived = synaptic_input(arriving(n.history, bits)).to_decimal(u.pA)
+        v = decay_v * n.potential + from_current * n.current
+        clamped = (n.history.recent & refractory) != 0
+        v = jnp.where(clamped, 0.0, v + driven)
+        # The step after a spike clamps the potential: no reset is needed here.
+        spikes = v >= threshold
+        return Neurons(v, decay_i * n.current + arrived, remember(n.history, spikes))
 
     return step

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .dynamics import History, Neurons, delay_bits, make_step
+from .dynamics import History, Neurons, delay_bits, drive, make_step
 from .microcircuit import build
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SMOOTHING_MS = 100.0  # of the rates that a smaller network is compensated by
 class State(NamedTuple):
     """State of the network between two milliseconds."""
 
-    neurons: tuple[Neurons, ...]
+    neurons: Neurons
     rates: Array  # (populations,) float32, spikes/s, smoothed
 
 
@@ -197,15 +197,12 @@ def _spikes(
 def _initial_state(network: Network) -> State:
     """Drawn potentials, no synaptic currents, no spikes yet."""
     par = network.parameters
-    neurons = []
-    for v0 in network.v0:
-        above_rest = jnp.asarray(v0 - par.v_rest.to_decimal(u.mV), jnp.float32)
-        none = jnp.zeros(v0.shape, jnp.uint32)
-        neurons.append(
-            Neurons(above_rest, jnp.zeros_like(above_rest), History(none, none))
-        )
+    above_rest = np.concatenate(network.v0) - par.v_rest.to_decimal(u.mV)
+    potential = jnp.asarray(above_rest, jnp.float32)
+    none = jnp.zeros(potential.shape, jnp.uint32)
+    neurons = Neurons(potential, jnp.zeros_like(potential), History(none, none))
     rates = [p.published_rate.to_decimal(u.Hz) for p in par.populations]
-    return State(tuple(neurons), jnp.array(rates, jnp.float32))
+    return State(neurons, jnp.array(rates, jnp.float32))
 
 
 def _compiler(
@@ -215,7 +212,7 @@ def _compiler(
     say: Callable[[str], None],
 ) -> Callable[[int, State], Callable[[State], tuple[State, Record]]]:
     """Compile the loop ahead of time, once for every length of a slice."""
-    bits = tuple(map(delay_bits, network.delays))
+    bits = delay_bits(np.concatenate(network.delays))
     millisecond = _make_millisecond(network, sampled, backend)
 
     @partial(jax.jit, static_argnames="length")
@@ -245,14 +242,17 @@ def _make_millisecond(
     rate_of_one = np.array([1e3 / size for size in network.sizes], np.float32)
     background = np.array([i.to_decimal(u.pA) for i in network.background], np.float32)
     lost_input = np.array(network.lost_input, np.float32)
+    populations = np.repeat(np.arange(len(network.sizes)), network.sizes)
+    starts = np.cumsum(network.sizes[:-1])
     step = make_step(network, backend)
 
-    def millisecond(state: State, bits: tuple[History, ...]) -> tuple[State, Record]:
+    def millisecond(state: State, bits: History) -> tuple[State, Record]:
         direct = background + lost_input @ state.rates
+        driven = drive(network, direct)[populations]
         neurons, _ = lax.scan(
-            lambda s, _: (step(s, bits, direct), None), state.neurons, length=steps
+            lambda n, _: (step(n, bits, driven), None), state.neurons, length=steps
         )
-        recent = [n.history.recent & this_ms for n in neurons]
+        recent = jnp.split(neurons.history.recent & this_ms, starts)
         counts = jnp.stack([lax.population_count(r).sum() for r in recent])
         counts = counts.astype(jnp.int32)
         sample = tuple(

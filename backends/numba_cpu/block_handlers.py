@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handlers of a grid of matrices: y = W @ events, written once for all its blocks.
+
+A part is a range of rows of one group of rows. It goes through the group's blocks in
+order, and through each in tiles, which it weighs and adds to y.
+
+Operands: of each block its seed (blocks, 2), origin (blocks, 2) and law (blocks,
+LAW_WORDS); the events; of each block w_loc and w_scale (blocks,), and its place
+(blocks, 4), sorted by row, then column. Results: y, and the scratch memory below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
+
+from . import events as kernels
+from . import plan as p
+from .draw import count_limits, typical_count
+from .frame import (
+    BUFFER_DATA,
+    argument,
+    array,
+    attribute,
+    dimension,
+    is_handshake,
+    result,
+    word,
+)
+from .intrinsics import free, malloc, pointer_at, stack_words
+from .naming import named_after
+from .operands import LIST_END
+from .threads import available_threads, in_parts
+from .windows import chunk_range, list_active
+
+u32 = np.uint32
+
+# Results after y: scratch memory.
+PLAN, SCANS, PARTS, SUMS, ACTIVE = 1, 2, 3, 4, 5
+# A place: the rows and the columns of the whole that a block takes up.
+ROW, ROWS, COLUMN, COLUMNS, PLACE_WORDS = 0, 1, 2, 3, 4
+# A scan, made of a block before the parts begin: the number of its law's limits, and
+# where its columns begin and end in the list of active ones.
+LIMITS, BEGIN, END, SCAN_WORDS = 0, 1, 2, 3
+# A part: its group's blocks, from the first to before the last, and rows of the group.
+FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
+# Rows of a part, where there is a thread for another: longer than a tile, since the
+# keys of chunks are made LANES at a time.
+PART_ROWS = 1 << 13
+
+
+def scratch_sizes(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
+    """Sizes of the scratch memory in words, for groups of rows of these lengths."""
+    parts = sum((length >> MIN_LOG2_CHUNK) + 2 for length in rows)
+    return [
+        2 * p.PLAN_WORDS,
+        SCAN_WORDS * blocks,
+        PART_WORDS * parts,
+        2 * max(rows) * batch,
+        n + LIST_END,
+    ]
+
+
+@njit(forceinline=True)
+def _scratch(frame, i):
+    buffer = result(frame, i)
+    return array(buffer, u32, dimension(buffer, 0))
+
+
+@njit(forceinline=True)
+def _row(table, i, words):
+    return table[i * words : (i + 1) * words]
+
+
+@njit
+def _bound(active, column):
+    """Where in the ascending list the columns from this one on begin."""
+    low, high = 0, active.size
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(active[middle]) < column:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit
+def _scan(laws, places, active, scans):
+    """Fill in the scans; returns the number of connections to be drawn, about."""
+    connections = 0
+    for b in range(scans.size // SCAN_WORDS):
+        law, place = _row(laws, b, LAW_WORDS), _row(places, b, PLACE_WORDS)
+        begin = _bound(active, np.int64(place[COLUMN]))
+        end = _bound(active, np.int64(place[COLUMN]) + np.int64(place[COLUMNS]))
+        scan = _row(scans, b, SCAN_WORDS)
+        scan[LIMITS], scan[BEGIN], scan[END] = count_limits(law), begin, end
+        each = (typical_count(law) * np.int64(place[ROWS])) >> np.int64(law[0])
+        connections += (end - begin) * each
+    return connections
+
+
+@njit
+def _cut(origins, laws, places, part_rows, parts):
+    """Cut every group of rows where its longest chunks begin; returns how many parts.
+
+    ``part_rows`` is the least length of a part, but for the first and last of a group.
+    """
+    count = first = 0
+    blocks = places.size // PLACE_WORDS
+    while first < blocks:
+        row = places[PLACE_WORDS * first + ROW]
+        last, longest, top = first, 0, 0
+        while last < blocks and places[PLACE_WORDS * last + ROW] == row:
+            chunk = np.int64(1) << np.int64(laws[LAW_WORDS * last])
+            if chunk > longest:
+                longest, top = chunk, np.int64(origins[2 * last])
+            last += 1
+        length = -(-part_rows // longest) * longest
+        rows, low = np.int64(places[PLACE_WORDS * first + ROWS]), 0
+        while low < rows:
+            high = min(rows, ((top + low) // length + 1) * length - top)
+            part = _row(parts, count, PART_WORDS)
+            part[FIRST], part[LAST], part[LOW], part[HIGH] = first, last, low, high
+            low = high
+            count += 1
+        first = last
+    return count
+
+
+def _blocks(dtype):
+    """Make the body of a handler."""
+
+    @njit(forceinline=True)
+    @named_after(dtype)
+    def matrices(frame):
+        n_blocks = dimension(argument(frame, 0), 0)
+        return (
+            array(argument(frame, 0), u32, 2 * n_blocks),
+            array(argument(frame, 1), u32, 2 * n_blocks),
+            array(argument(frame, 2), u32, LAW_WORDS * n_blocks),
+            array(argument(frame, 6), np.int32, PLACE_WORDS * n_blocks),
+        )
+
+    @njit(forceinline=True)
+    @named_after(dtype)
+    def events(frame):
+        operand = argument(frame, 3)
+        n, batch = dimension(operand, 0), dimension(operand, 1)
+        return array(operand, np.uint8, n * batch), n, batch
+
+    @njit
+    @named_after(dtype)
+    def add_block(frame, b, part, is_first, both):
+        """Write what a block gives a part's rows, or add it."""
+        seeds, origins, laws, places = matrices(frame)
+        flags, _, batch = events(frame)
+        place, law = _row(places, b, PLACE_WORDS), _row(laws, b, LAW_WORDS)
+        scan = _row(_scratch(frame, SCANS), b, SCAN_WORDS)
+        low, high = np.int64(part[LOW]), np.int64(part[HIGH])
+        start = np.int64(place[ROW]) * batch
+        y = array(result(frame, 0), dtype, start + np.int64(place[ROWS]) * batch)[
+            start:
+        ]
+        loc = array(argument(frame, 4), dtype, b + 1)[b]
+        scale = array(argument(frame, 5), dtype, b + 1)[b]
+        active = _scratch(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
+        if active.size == 0:
+            kernels.weigh_nothing_onto(
+                loc, scale, is_first, y[low * batch : high * batch]
+            )
+            return
+        # The list has columns of the whole: so must the window begin.
+        origin = carray(stack_words(2), (2,))
+        origin[0] = origins[2 * b]
+        origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
+        matrix = (_row(seeds, b, 2), origin, law, np.int64(scan[LIMITS]))
+        k, top = np.int64(law[0]), np.int64(origin[0])
+        chunk, n_chunks = chunk_range(top + low, top + high, law[0])
+        depth = p.tile_chunks(k, n_chunks, 8 * batch, attribute(frame, 0), active.size)
+        for start in range(chunk, chunk + n_chunks, depth):
+            end = min(start + depth, chunk + n_chunks)
+            tile_low = max(top + low, start << k)
+            tile_high = min(top + high, end << k)
+            tile = (start, end - start, tile_low, tile_high)
+            sums = both[: (tile_high - tile_low) * batch]
+            kernels.accumulate(matrix, flags, batch, active, tile, sums)
+            kernels.weigh_onto(
+                sums,
+                loc,
+                scale,
+                is_first,
+                y[(tile_low - top) * batch : (tile_high - top) * batch],
+            )
+
+    @njit
+    @named_after(dtype)
+    def run_part(frame, part, slot, fresh):
+        plan = _scratch(frame, PLAN).view(np.int64)
+        size = plan[p.SUM_WORDS]
+        address = word(result(frame, SUMS), BUFFER_DATA)
+        if slot > 0:
+            address = plan[p.PRIVATE] + (slot - 1) * 8 * size
+        both = carray(pointer_at(address, np.int64), (size,))
+        if fresh:
+            both[:] = 0
+        own = _row(_scratch(frame, PARTS), part, PART_WORDS)
+        first = np.int64(own[FIRST])
+        for b in range(first, np.int64(own[LAST])):
+            add_block(frame, b, own, b == first, both)
+
+    run = in_parts(run_part)
+
+    @njit
+    @named_after(dtype)
+    def call(frame):
+        _, origins, laws, places = matrices(frame)
+        flags, n, batch = events(frame)
+        active, scans = _scratch(frame, ACTIVE), _scratch(frame, SCANS)
+        n_active = list_active(flags, batch, n, active)
+        connections = _scan(laws, places, active[:n_active], scans)
+        threads = 1
+        if connections * max(1, batch // 4) > p.WORTH:
+            threads = available_threads(frame)
+        parts = _scratch(frame, PARTS)
+        part_rows = np.int64(PART_ROWS) if threads > 1 else np.int64(1) << 31
+        n_parts = _cut(origins, laws, places, part_rows, parts)
+        threads, longest = min(threads, n_parts), 0
+        for i in range(n_parts):
+            part = _row(parts, i, PART_WORDS)
+            longest = max(longest, np.int64(part[HIGH]) - np.int64(part[LOW]))
+        plan = _scratch(frame, PLAN).view(np.int64)
+        plan[p.SUM_WORDS] = longest * batch
+        plan[p.PRIVATE] = 0
+        if threads > 1:
+            plan[p.PRIVATE] = malloc((threads - 1) * 8 * plan[p.SUM_WORDS])
+            if plan[p.PRIVATE] == 0:
+                threads = 1
+        run(frame, n_parts, threads)
+        if plan[p.PRIVATE] != 0:
+            free(plan[p.PRIVATE])
+
+    return call
+
+
+_call_32, _call_64 = _blocks(np.float32), _blocks(np.float64)
+
+
+def blocks_float32(frame):
+    """Result y (m, batch)."""
+    if not is_handshake(frame):
+        _call_32(frame)
+    return 0
+
+
+def blocks_float64(frame):
+    """Result y (m, batch)."""
+    if not is_handshake(frame):
+        _call_64(frame)
+    return 0

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A matrix made of matrices: all the connections of a network, as one product."""
+
+from __future__ import annotations
+
+import functools
+import operator as operators
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import arguments, dispatch, products, units
+from .hookspecs import Block, Grid
+from .matrix import Events, JITNormal, RandomMatrix, operand, rank
+from .primitives import Matrix, Static
+
+
+@jax.tree_util.register_pytree_node_class
+class JITBlocks(RandomMatrix):
+    """A grid of random matrices, as ``numpy.block`` would join them.
+
+    ``B @ x`` is the sum, for each group of rows, of what its blocks give of their parts
+    of x. Events are multiplied by all blocks in one call, which writes each row once,
+    and works on all blocks with all threads: for a network of many populations that is
+    several times as fast as a product for each pair of them. The bits are those of the
+    sum, block by block from the left, of ``M @ events``.
+
+    Parameters
+    ----------
+    blocks : sequence of rows, each a sequence of JITNormal or None
+        None stands for zeros. Every row and every column has one matrix at least. Their
+        weights have one dimension; the result has the unit of the first's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no such grid, shapes do not fit, or backends differ.
+    brainunit.DimensionMismatchError
+        Weights have different dimensions.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import synjit
+    >>> E = synjit.JITNormal(0.5, 0.05, 0.1, 1, shape=(80, 80))
+    >>> I = synjit.JITNormal(-2.0, 0.2, 0.1, 2, shape=(80, 20))
+    >>> B = synjit.JITBlocks([[E, I]])
+    >>> spikes = jnp.arange(100) % 7 == 0
+    >>> bool((B @ spikes == E @ spikes[:80] + I @ spikes[80:]).all())
+    True
+    """
+
+    def __init__(self, blocks: Sequence[Sequence[JITNormal | None]]) -> None:
+        rows = _lists(blocks)
+        for i, row in enumerate(rows):
+            if len(row) != len(rows[0]):
+                raise ValueError(
+                    "all rows of blocks must be as long as the first, which has "
+                    f"{len(rows[0])}; row {i} has {len(row)}"
+                )
+        self._placed = [
+            (i, j, block)
+            for i, row in enumerate(rows)
+            for j, block in enumerate(row)
+            if block is not None
+        ]
+        for i, j, block in self._placed:
+            if not isinstance(block, JITNormal):
+                raise TypeError(
+                    "blocks must be JITNormal or None, got "
+                    f"{type(block).__name__} in row {i}, column {j}"
+                )
+        self._rows = self._lengths("row", 0, len(rows))
+        self._columns = self._lengths("column", 1, len(rows[0]))
+        backends = {block.backend for _, _, block in self._placed}
+        if len(backends) > 1:
+            raise ValueError(
+                "all blocks must ask for the same backend, or for none; got "
+                + ", ".join(sorted(map(repr, backends)))
+            )
+        self._placed = _in_one_unit(self._placed)
+
+    def _lengths(self, what: str, axis: int, number: int) -> tuple[int, ...]:
+        """Give the common length of each group of rows, or of columns."""
+        lengths: dict[int, int] = {}
+        for *place, block in self._placed:
+            length = block.shape[axis]
+            if lengths.setdefault(place[axis], length) != length:
+                raise ValueError(
+                    f"blocks in one {what} must have the same number of {what}s; in "
+                    f"{what} {place[axis]} one has {lengths[place[axis]]}, and the one "
+                    f"in row {place[0]}, column {place[1]} has {length}"
+                )
+        for i in range(number):
+            if i not in lengths:
+                raise ValueError(
+                    f"{what} {i} of the blocks has no matrix to say how long it is: "
+                    "put one there, with prob 0 if it is to be zero"
+                )
+        return tuple(lengths[i] for i in range(number))
+
+    # --- what it is ---------------------------------------------------------------
+
+    @property
+    def blocks(self) -> tuple[tuple[JITNormal | None, ...], ...]:
+        """The matrices, row by row."""
+        rows: list[list[JITNormal | None]]
+        rows = [[None] * len(self._columns) for _ in self._rows]
+        for i, j, block in self._placed:
+            rows[i][j] = block
+        return tuple(map(tuple, rows))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return sum(self._rows), sum(self._columns)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of an entry."""
+        return arguments.result_dtype(*(block.dtype for _, _, block in self._placed))
+
+    @property
+    def T(self) -> JITBlocks:  # noqa: N802, as in NumPy
+        """The transpose."""
+        columns = zip(*self.blocks, strict=True)
+        return JITBlocks([[b and b.T for b in column] for column in columns])
+
+    def todense(self) -> Any:
+        """Write the matrix out."""
+        rows = []
+        unit = None
+        for i, row in enumerate(self.blocks):
+            parts = []
+            for j, block in enumerate(row):
+                part: Any = jnp.zeros((self._rows[i], self._columns[j]), self.dtype)
+                if block is not None:
+                    part, unit = units.split(block.todense())
+                parts.append(part.astype(self.dtype))
+            rows.append(jnp.concatenate(parts, axis=1))
+        return units.attach(jnp.concatenate(rows), unit)
+
+    def __repr__(self) -> str:
+        """Show what it is made of."""
+        rows = ", ".join(f"[{', '.join(map(repr, row))}]" for row in self.blocks)
+        return f"JITBlocks([{rows}])"
+
+    # --- products -----------------------------------------------------------------
+
+    def __matmul__(self, other: Any) -> Any:
+        """Multiply an array, or events, from the left."""
+        vector, events = operand(self, other)
+        axes = rank(vector)
+        value, unit = arguments.check_operand(vector, "x", self.shape, False, axes)
+        ready = all(not b.transposed and 0 not in b.shape for _, _, b in self._placed)
+        if not (events and ready):
+            return self._one_by_one(value, unit, events)
+        columns = value[:, None] if axes == 1 else value
+        result = self._at_once(columns, unit)
+        return result[:, 0] if axes == 1 else result
+
+    def _one_by_one(self, value: jax.Array, unit: Any, events: bool) -> Any:
+        """Make every block a product of its own, and add up."""
+        starts = np.cumsum((0, *self._columns))
+        sums: list[Any] = [None] * len(self._rows)
+        weights_unit = None
+        for i, j, block in self._placed:
+            part: Any = value[starts[j] : starts[j + 1]]
+            product = block @ (Events(part) if events else part)
+            number, weights_unit = units.split(product)
+            sums[i] = number if sums[i] is None else sums[i] + number
+        dtype = arguments.result_dtype(*sums)
+        result = jnp.concatenate([number.astype(dtype) for number in sums])
+        return units.attach(result, weights_unit, unit)
+
+    def _at_once(self, value: jax.Array, unit: Any) -> Any:
+        """Multiply events, (n, k), by all blocks in one call."""
+        blocks = [block for _, _, block in self._placed]
+        weights = [arguments.check_weights(b.w_loc, b.w_scale) for b in blocks]
+        probs = [arguments.check_prob(b.prob) for b in blocks]
+        starts = [arguments.check_origin(b.origin, b.shape) for b in blocks]
+        factors = [number for w in weights for number in (w.loc, w.scale)]
+        dtype = arguments.result_dtype(*factors, value)
+        grid = Grid(
+            self._rows,
+            self._columns,
+            tuple(
+                Block(i, j, prob.log2_chunk)
+                for (i, j, _), prob in zip(self._placed, probs, strict=True)
+            ),
+        )
+        static = Static(
+            self.shape,
+            corder=all(b.corder for b in blocks),
+            backend=dispatch.resolve(blocks[0].backend),
+            grid=grid,
+        )
+        accurate = arguments.compute_dtype(dtype)
+        valid = [prob.valid for prob in probs] + [start.valid for start in starts]
+        valid = [v for v in valid if v is not None]
+        result = products.compute(
+            _stack([w.loc for w in weights], accurate),
+            _stack([w.scale for w in weights], accurate),
+            Matrix(
+                _stack([arguments.check_seed(b.key) for b in blocks], np.uint32),
+                _stack([start.words for start in starts], np.uint32),
+                _stack([prob.law for prob in probs], np.uint32),
+            ),
+            functools.reduce(operators.and_, valid) if valid else None,
+            value,
+            product="blocks",
+            dtype=dtype,
+            static=static,
+        )
+        return units.attach(result, weights[0].unit, unit)
+
+    def _scaled(self, factor: Any) -> JITBlocks:
+        return self._with([block * factor for _, _, block in self._placed])
+
+    # --- as a pytree --------------------------------------------------------------
+
+    def _with(self, blocks: Sequence[Any]) -> JITBlocks:
+        _, aux = self.tree_flatten()
+        return self.tree_unflatten(aux, tuple(blocks))
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Give the matrices as children."""
+        places = tuple((i, j) for i, j, _ in self._placed)
+        blocks = tuple(block for _, _, block in self._placed)
+        return blocks, (places, self._rows, self._columns)
+
+    @classmethod
+    def tree_unflatten(cls, aux: tuple[Any, ...], blocks: tuple[Any, ...]) -> JITBlocks:
+        """Put the matrices back, unchecked."""
+        new = object.__new__(cls)
+        places, new._rows, new._columns = aux
+        new._placed = [(*p, block) for p, block in zip(places, blocks, strict=True)]
+        return new
+
+
+def _lists(blocks: Any) -> list[list[Any]]:
+    try:
+        rows = [list(row) for row in blocks]
+    except TypeError:
+        raise TypeError(
+            "blocks must be a sequence of rows, each a sequence of JITNormal or None, "
+            f"got {blocks!r}"
+        ) from None
+    if not rows or not rows[0]:
+        raise ValueError(f"blocks must not be empty, got {blocks!r}")
+    return rows
+
+
+def _in_one_unit(placed: list[Any]) -> list[Any]:
+    """Give all weights in the unit of the first block's."""
+    first = placed[0][2]
+    result = []
+    for i, j, block in placed:
+        names = f"the weights of the blocks (row {i}, column {j} and the first)"
+        _, loc, unit = units.split_pair(first.w_loc, block.w_loc, names)
+        _, scale, _ = units.split_pair(first.w_loc, block.w_scale, names)
+        loc, scale = units.attach(loc, unit), units.attach(scale, unit)
+        result.append((i, j, block.replace(w_loc=loc, w_scale=scale)))
+    return result
+
+
+def _stack(values: Sequence[Any], dtype: Any) -> Any:
+    """Stack on a new first axis: in NumPy, where everything is known already."""
+    if all(isinstance(value, (int, float, np.ndarray, np.generic)) for value in values):
+        return np.array(values, dtype)
+    return jnp.stack([jnp.asarray(value).astype(dtype) for value in values])

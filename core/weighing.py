@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of events are weighed, and blocks added up: every rounding is prescribed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from . import reference
+
+if TYPE_CHECKING:
+    from .hookspecs import Grid
+
+Z_UNIT = 2.0**-reference.normal.UNIT_BITS
+
+
+def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.Array:
+    """w_loc * N + w_scale * Z * 2**-16, in the weights' dtype.
+
+    Both conditions hold but for sums that wrapped. A compiler that cannot know it
+    cannot fuse a product with the sum either, which would round once instead of twice,
+    in one program and not in the next.
+    """
+    n, z = n.astype(loc.dtype), z.astype(loc.dtype)
+    ones = jnp.where(n >= 0, loc * n, 0)
+    return ones + jnp.where(z > -(2.0**31), scale * (z * loc.dtype.type(Z_UNIT)), 0)
+
+
+def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:
+    """Add up what the blocks give, each group of rows in the order of its columns.
+
+    Parameters
+    ----------
+    grid : Grid
+    of_block : callable
+        Gives the product of block number i, (rows of its group, ...).
+    """
+    groups: list[list[jax.Array]] = [[] for _ in grid.rows]
+    for i, block in enumerate(grid.blocks):
+        groups[block.row].append(of_block(i))
+    sums = []
+    for first, *others in groups:
+        total = first
+        for other in others:
+            total = total + other
+        sums.append(total)
+    return jnp.concatenate(sums)
