@@ -4,6 +4,7 @@
 import ctypes
 import gc
 import hashlib
+import importlib
 import os
 import subprocess
 import sys
@@ -211,6 +212,7 @@ def test_kernels_of_several_processes_cannot_be_mixed_up():
 
     A kernel from the disk cache would call another's function of that name and number.
     """
+    importlib.import_module("synjit.backends.numba_cpu.handlers")
     prefix = "synjit.backends.numba_cpu."
     functions = {
         id(o.py_func): (o.py_func.__module__, o.py_func.__qualname__)
