@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from synjit.demo import build, run, simulate
-from synjit.demo.dynamics import History, arriving, delay_bits, remember
+from synjit.demo import Parameters, build, run, simulate
+from synjit.demo.dynamics import arriving, make_step, no_spikes, remember, youngest
 from synjit.demo.report import table
 from synjit.reference import DRAW_VERSION
 
@@ -120,14 +120,13 @@ def test_delays_spread_within_their_range():
 
 
 def test_a_spike_arrives_after_its_delay_and_never_again():
-    delays = np.arange(1, 65)
-    bits = delay_bits(delays)
-    none = np.zeros(64, np.uint32)
-    history = remember(History(none, none), np.ones(64, bool))
+    delays = np.arange(1, 65, dtype=np.uint8)
+    ages = remember(no_spikes(64), np.ones(64, bool))
     arrived = []
-    for _ in range(70):
-        arrived.append(np.asarray(arriving(history, bits)))
-        history = remember(history, np.zeros(64, bool))
+    for step in range(300):
+        assert (youngest(ages) == min(step + 1, 127)).all()
+        arrived.append(np.asarray(arriving(ages, delays)))
+        ages = remember(ages, np.zeros(64, bool))
     steps, neurons = np.nonzero(arrived)
     order = np.argsort(neurons)
     assert neurons[order].tolist() == list(range(64))
@@ -135,15 +134,20 @@ def test_a_spike_arrives_after_its_delay_and_never_again():
 
 
 def test_several_spikes_of_one_neuron_are_on_their_way():
-    bits = delay_bits([40])
-    none = np.zeros(1, np.uint32)
-    history = History(none, none)
-    sent, arrived = {0, 3, 20, 39}, []
-    for step in range(90):
-        if arriving(history, bits)[0]:
+    delays = np.array([64], np.uint8)
+    ages = no_spikes(1)
+    sent, arrived = {0, 21, 42, 63, 84, 130}, []
+    for step in range(300):
+        if arriving(ages, delays)[0]:
             arrived.append(step)
-        history = remember(history, np.array([step in sent]))
-    assert arrived == [40, 43, 60, 79]
+        ages = remember(ages, np.array([step in sent]))
+    assert arrived == [step + 64 for step in sorted(sent)]
+
+
+def test_a_delay_longer_than_the_memory_for_spikes_is_refused():
+    par = Parameters(max_delay_steps=81)
+    with pytest.raises(ValueError, match="delay of 81 steps is too long"):
+        make_step(build(0.01, parameters=par), None)
 
 
 # --- runs -------------------------------------------------------------------------

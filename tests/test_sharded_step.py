@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from synjit.demo import Parameters, build
-from synjit.demo.dynamics import delay_bits, drive, make_step
+from synjit.demo.dynamics import drive, make_step
 from synjit.demo.simulation import _initial_state
 
 SIZES = {"L4E": 240, "L4I": 80}
@@ -54,9 +54,9 @@ def sharded_step():
 def inputs():
     direct = [current.to_decimal(u.pA) for current in network().background]
     driven = np.repeat(drive(network(), np.array(direct)), network().sizes)
-    bits = delay_bits(np.concatenate(network().delays))
+    delays = jnp.asarray(np.concatenate(network().delays), jnp.uint8)
     neurons = _initial_state(network()).neurons
-    return neurons, bits, jnp.asarray(driven, jnp.float32)
+    return neurons, delays, jnp.asarray(driven, jnp.float32)
 
 
 @functools.cache
@@ -78,11 +78,11 @@ def in_shares(tree):
 
 def run(step, steps, given):
     """Take some steps; the neurons then, and who spiked when."""
-    neurons, bits, driven = given
+    neurons, delays, driven = given
 
     def one(neurons, _):
-        neurons = step(neurons, bits, driven)
-        return neurons, neurons.history.recent & 1
+        neurons = step(neurons, delays, driven)
+        return neurons, neurons.ages & 127 == 1
 
     return jax.jit(lambda n: jax.lax.scan(one, n, length=steps))(neurons)
 

@@ -49,6 +49,9 @@ FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
 # Rows of a part, where there is a thread for another: longer than a tile, since the
 # keys of chunks are made LANES at a time.
 PART_ROWS = 1 << 13
+TOUCHED = kernels.HELD  # rows in a list, at most
+# What it costs to weigh a row that is found in a list, in rows weighed one by one.
+TOUCHED_COST = 10
 
 
 def scratch_sizes(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
@@ -153,47 +156,58 @@ def _blocks(dtype):
 
     @njit
     @named_after(dtype)
-    def add_block(frame, b, part, is_first, both):
-        """Write what a block gives a part's rows, or add it."""
+    def add_block(frame, b, part, is_first, is_solid, both):
+        """Write what a block gives a part's rows, or add it.
+
+        ``is_solid`` says that y is nowhere -0 so far, to which 0 can then be added by
+        leaving it alone. Returns whether that is so from now on.
+        """
         seeds, origins, laws, places = matrices(frame)
         flags, _, batch = events(frame)
         place, law = _row(places, b, PLACE_WORDS), _row(laws, b, LAW_WORDS)
         scan = _row(_scratch(frame, SCANS), b, SCAN_WORDS)
         low, high = np.int64(part[LOW]), np.int64(part[HIGH])
-        start = np.int64(place[ROW]) * batch
-        y = array(result(frame, 0), dtype, start + np.int64(place[ROWS]) * batch)[
-            start:
-        ]
+        row = np.int64(place[ROW])
+        y = array(result(frame, 0), dtype, (row + high) * batch)[(row + low) * batch :]
         loc = array(argument(frame, 4), dtype, b + 1)[b]
         scale = array(argument(frame, 5), dtype, b + 1)[b]
+        zero = kernels.weigh_zero(loc, scale, dtype)
+        # -0 is added by leaving alone anything. A weighted sum is -0 only where both
+        # of its terms are, of a negative or zero w_loc and a negative w_scale.
+        can_skip = not is_first and zero == 0 and (is_solid or np.signbit(zero))
+        gives_solid = not np.signbit(loc) or (loc < 0 and not np.signbit(scale))
         active = _scratch(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
         if active.size == 0:
-            kernels.weigh_nothing_onto(
-                loc, scale, is_first, y[low * batch : high * batch]
-            )
-            return
+            if is_first:
+                y[:] = zero
+            elif not can_skip:
+                for i in range(y.size):
+                    y[i] += zero
+            return is_solid or gives_solid
         # The list has columns of the whole: so must the window begin.
         origin = carray(stack_words(2), (2,))
         origin[0] = origins[2 * b]
         origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
         matrix = (_row(seeds, b, 2), origin, law, np.int64(scan[LIMITS]))
-        k, top = np.int64(law[0]), np.int64(origin[0])
-        chunk, n_chunks = chunk_range(top + low, top + high, law[0])
+        k = np.int64(law[0])
+        top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
+        chunk, n_chunks = chunk_range(top, bottom, law[0])
         depth = p.tile_chunks(k, n_chunks, 8 * batch, attribute(frame, 0), active.size)
+        touched = carray(stack_words(TOUCHED), (TOUCHED,))
         for start in range(chunk, chunk + n_chunks, depth):
             end = min(start + depth, chunk + n_chunks)
-            tile_low = max(top + low, start << k)
-            tile_high = min(top + high, end << k)
+            tile_low, tile_high = max(top, start << k), min(bottom, end << k)
             tile = (start, end - start, tile_low, tile_high)
             sums = both[: (tile_high - tile_low) * batch]
-            kernels.accumulate(matrix, flags, batch, active, tile, sums)
-            kernels.weigh_onto(
-                sums,
-                loc,
-                scale,
-                is_first,
-                y[(tile_low - top) * batch : (tile_high - top) * batch],
+            own = y[(tile_low - top) * batch : (tile_high - top) * batch]
+            count = kernels.accumulate(
+                matrix, flags, batch, active, tile, sums, touched
             )
+            if can_skip and 0 <= count * TOUCHED_COST < sums.size:
+                kernels.weigh_touched(sums, touched[:count], loc, scale, own)
+            else:
+                kernels.weigh_onto(sums, loc, scale, is_first, own)
+        return is_solid or gives_solid
 
     @njit
     @named_after(dtype)
@@ -207,9 +221,9 @@ def _blocks(dtype):
         if fresh:
             both[:] = 0
         own = _row(_scratch(frame, PARTS), part, PART_WORDS)
-        first = np.int64(own[FIRST])
+        first, is_solid = np.int64(own[FIRST]), False
         for b in range(first, np.int64(own[LAST])):
-            add_block(frame, b, own, b == first, both)
+            is_solid = add_block(frame, b, own, b == first, is_solid, both)
 
     run = in_parts(run_part)
 
@@ -225,7 +239,7 @@ def _blocks(dtype):
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
         parts = _scratch(frame, PARTS)
-        part_rows = np.int64(PART_ROWS) if threads > 1 else np.int64(1) << 31
+        part_rows = np.int64(PART_ROWS)
         n_parts = _cut(origins, laws, places, part_rows, parts)
         threads, longest = min(threads, n_parts), 0
         for i in range(n_parts):

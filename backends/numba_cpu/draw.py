@@ -27,6 +27,7 @@ from .intrinsics import (
     entry_at,
     leading_zeros,
     prefer_wide_vectors,
+    prefer_wide_vectors_inlined,
     shift_left,
     shift_right,
     stack_words,
@@ -137,21 +138,28 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
 
 
 @njit
+def _limits_below(law, bound):
+    """Number of the law's limits, which ascend, below a bound."""
+    low, high = 0, draw.MAX_LIMITS
+    while low < high:
+        middle = (low + high) // 2
+        if law[2 + middle] < bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit
 def count_limits(law):
     """Number of the law's limits that a count word can exceed; the rest is padding."""
-    n = draw.MAX_LIMITS
-    while n > 0 and law[1 + n] == u32(0xFFFFFFFF):
-        n -= 1
-    return n
+    return _limits_below(law, u32(0xFFFFFFFF))
 
 
 @njit
 def typical_count(law):
     """Median number of connections of a chunk."""
-    count = np.int64(law[1])
-    for t in range(2, draw.LAW_WORDS):
-        count += np.int64(law[t] < u32(1 << 31))
-    return count
+    return np.int64(law[1]) + _limits_below(law, u32(1 << 31))
 
 
 @njit(forceinline=True)
@@ -259,6 +267,7 @@ def _short_words(keys, row, lane, up):
 @njit(forceinline=True)
 def list_short(keys, lane, start, log2_chunk, rows):
     """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
+    prefer_wide_vectors_inlined()
     count = np.int64(keys[COUNT, lane])
     half = _half(log2_chunk)
     up = u32(u32(SHORT) - log2_chunk)

@@ -123,12 +123,11 @@ def _events(workspace, write, write_nothing):
             both = both[: end - begin]
         if splits == 1 or fresh:
             both[:] = 0
-        tile = (first, depth, low, high)
+        tile, none = (first, depth, low, high), active[:0]
+        own = both if splits == 1 else both[begin:end]
+        kernels.accumulate(matrix, flags, batch, active, tile, own, none)
         if splits == 1:
-            kernels.accumulate(matrix, flags, batch, active, tile, both)
             write(frame, both, begin, end)
-        else:
-            kernels.accumulate(matrix, flags, batch, active, tile, both[begin:end])
 
     run = in_parts(run_part)
 

@@ -67,7 +67,7 @@ def _accumulator(connections, word):
 
     @njit(forceinline=False)
     @named_after(connections, word)
-    def accumulate(matrix, flags, batch, active, tile, sums):
+    def accumulate(matrix, flags, batch, active, tile, sums, touched):
         prefer_wide_vectors()
         seed, origin, law, n_limits = matrix
         first_chunk, n_chunks, low, high = tile
@@ -75,6 +75,7 @@ def _accumulator(connections, word):
         rows = carray(stack_words(HELD), (HELD,)).view(word)
         z = carray(stack_words(HELD), (HELD,)).view(np.int32)
         held = weighed = 0
+        in_one_go = batch == 1
         last_chunk = u32(first_chunk + n_chunks - 1)
         for first in range(0, active.size * n_chunks, LANES):
             lanes = block_of_pairs(
@@ -96,8 +97,14 @@ def _accumulator(connections, word):
                 elif held > HOLD:
                     _add(rows, z, held, sums)
                     held = 0
+                    in_one_go = False
                 weighed = held
         _add(rows, z, held, sums)
+        if not in_one_go or held > touched.size:
+            return -1
+        for t in range(held):
+            touched[t] = u32(rows[t])
+        return held
 
     return accumulate
 
@@ -107,7 +114,7 @@ _accumulate_long = _accumulator(long_connections, u32)
 
 
 @njit
-def accumulate(matrix, flags, batch, active, tile, sums):
+def accumulate(matrix, flags, batch, active, tile, sums, touched):
     """Add the connections of the active columns in a tile of rows.
 
     Parameters
@@ -121,11 +128,17 @@ def accumulate(matrix, flags, batch, active, tile, sums):
         At most ``plan.TILE_ROWS`` rows, unless it is one long chunk.
     sums : int64 array
         Accumulators (rows, batch).
+    touched : uint32 array
+        Where to list the rows that were added to, of one vector: some of them twice.
+
+    Returns
+    -------
+    int
+        How many rows were listed; -1 if there were too many, and none is.
     """
     if matrix[2][0] <= u32(SHORT):
-        _accumulate_short(matrix, flags, batch, active, tile, sums)
-    else:
-        _accumulate_long(matrix, flags, batch, active, tile, sums)
+        return _accumulate_short(matrix, flags, batch, active, tile, sums, touched)
+    return _accumulate_long(matrix, flags, batch, active, tile, sums, touched)
 
 
 @njit
@@ -201,20 +214,26 @@ def weigh_onto(sums, loc, scale, is_first, y):
 
 
 @njit
-def weigh_nothing_onto(loc, scale, is_first, y):
-    """Write the weighted sums of no events, or add them to y."""
-    nothing = _weighted(np.int32(0), np.int32(0), loc, scale, y.dtype.type)
-    if is_first:
-        y[:] = nothing
-    elif nothing != 0 or not np.signbit(nothing):
-        for i in range(y.size):
-            y[i] += nothing
+def weigh_touched(sums, touched, loc, scale, y):
+    """Add to y at the rows in a list alone, and set their accumulators to zero."""
+    halves = sums.view(np.int32)
+    for row in touched:
+        if sums[row] != 0:  # or it came before
+            n, z = halves[2 * np.int64(row)], halves[2 * np.int64(row) + 1]
+            y[row] += _weighted(n, z, loc, scale, y.dtype.type)
+            sums[row] = 0
+
+
+@njit
+def weigh_zero(loc, scale, real):
+    """Give the weighted sum of no events."""
+    return _weighted(np.int32(0), np.int32(0), loc, scale, real)
 
 
 @njit
 def weigh_nothing(loc, scale, y):
     """Write the weighted sums of no events."""
-    y[:] = _weighted(np.int32(0), np.int32(0), loc, scale, y.dtype.type)
+    y[:] = weigh_zero(loc, scale, y.dtype.type)
 
 
 # --- transposed -------------------------------------------------------------------

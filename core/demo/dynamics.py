@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One time step of the microcircuit: spikes that arrive, neurons, new spikes.
 
-Spikes that are on their way are kept as the `History` of the neurons that sent
-them. Arrays run over all neurons, population after population, and all connections
-are one matrix of blocks.
+Spikes that are on their way are kept as the ages of the last spikes of the neurons
+that sent them. Arrays run over all neurons, population after population, and all
+connections are one matrix of blocks.
 """
 
 from __future__ import annotations
@@ -24,35 +24,40 @@ if TYPE_CHECKING:
     from .microcircuit import Array, Network
 
 
-class History(NamedTuple):
-    """The spikes of the last 64 time steps, one bit each, bit 0 the latest.
+# The ages of a neuron's last spikes, in time steps, are the bytes of one word, the
+# youngest lowest. Memory is what a step waits for, and this is the least of it.
+REMEMBERED = 4
+OLDEST = np.uint32(127)  # an age that stands for itself and all above
+EACH = np.uint32(0x01010101)  # times a byte: that byte, four times
 
-    A spike arrives when it is as old as its neuron's delay, and a neuron is
-    refractory while its last spike is young: one shift a step serves both.
+
+def no_spikes(count: int) -> Array:
+    """Ages of neurons that have not spiked yet, (count,) uint32."""
+    return jnp.full(count, OLDEST * EACH, jnp.uint32)
+
+
+def arriving(ages: Array, delays: Array) -> Array:
+    """Neurons whose spikes reach their targets in this step, (n,) bool.
+
+    ``delays`` are integers of 1 to 126: the age at which a spike arrives.
     """
-
-    recent: Array  # (n,) uint32; bit k: spiked k + 1 steps ago
-    older: Array  # (n,) uint32; bit k: spiked k + 33 steps ago
-
-
-def delay_bits(delays: Array) -> History:
-    """Where in its history a neuron's spike arrives: bit delay - 1, of 0 to 63."""
-    bits = np.uint64(1) << (np.asarray(delays).astype(np.uint64) - np.uint64(1))
-    words = bits & np.uint64(2**32 - 1), bits >> np.uint64(32)
-    return History(*(jnp.asarray(w.astype(np.uint32)) for w in words))
+    unlike = ages ^ (delays.astype(jnp.uint32) * EACH)
+    high = (
+        np.uint32(128) * EACH
+    )  # is set where a byte of 0 to 127 that is not 0 gains 127
+    return ((unlike + OLDEST * EACH) & high) != high
 
 
-def arriving(history: History, bits: History) -> Array:
-    """Neurons whose spikes reach their targets in this step, (n,) bool."""
-    return ((history.recent & bits.recent) | (history.older & bits.older)) != 0
+def remember(ages: Array, spikes: Array) -> Array:
+    """Let a step pass, and enter the spikes of this one, which is then 1 step ago."""
+    older = ages + EACH
+    older = older - ((older >> 7) & EACH)
+    return jnp.where(spikes, (older << 8) | 1, older)
 
 
-def remember(history: History, spikes: Array) -> History:
-    """Shift by one step and enter the spikes of this one."""
-    return History(
-        (history.recent << 1) | spikes.astype(jnp.uint32),
-        (history.older << 1) | (history.recent >> 31),
-    )
+def youngest(ages: Array) -> Array:
+    """Age of the last spike, (n,) uint32."""
+    return ages & OLDEST
 
 
 class Neurons(NamedTuple):
@@ -60,7 +65,7 @@ class Neurons(NamedTuple):
 
     potential: Array  # (n,) float32, mV above rest
     current: Array  # (n,) float32, pA, synaptic
-    history: History
+    ages: Array  # (n,) uint32, of the last spikes
 
 
 def connections(
@@ -93,13 +98,15 @@ def drive(network: Network, direct: Array) -> Array:
 
 def make_step(
     network: Network, backend: str | None, axis: str | None = None
-) -> Callable[[Neurons, History, Array], Neurons]:
+) -> Callable[[Neurons, Array, Array], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     With the name of a mesh axis, it is a step inside ``jax.shard_map`` over it: each
     device has its share of every population, population after population, and gets the
     spikes of all. It draws the synapses of its own neurons, the rows of W, and no
-    others. Its arguments are the neurons, ``delay_bits``, and the ``drive`` of each.
+    others.
+
+    The arguments of a step are the neurons, the delays and the ``drive`` of each.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -112,7 +119,13 @@ def make_step(
     v_per_current = tau_m * tau_s / (tau_m - tau_s) / c_m * (decay_v - decay_i)
     from_current = v_per_current.to_decimal(u.mV / u.pA)
     threshold = (par.v_threshold - par.v_rest).to_decimal(u.mV)
-    refractory = jnp.uint32(2 ** round(par.refractory / h) - 1)
+    refractory = round(par.refractory / h)
+    if par.max_delay_steps > min(REMEMBERED * refractory, int(OLDEST) - 1):
+        raise ValueError(
+            f"a delay of {par.max_delay_steps} steps is too long: a neuron that is"
+            f" refractory for {refractory} could have more than {REMEMBERED} spikes"
+            " on their way"
+        )
 
     def synaptic_input(events: Array) -> Array:
         if axis is None:
@@ -125,14 +138,14 @@ def make_step(
             populations
         )
 
-    def step(neurons: Neurons, bits: History, driven: Array) -> Neurons:
+    def step(neurons: Neurons, delays: Array, driven: Array) -> Neurons:
         n = neurons
-        arrived = synaptic_input(arriving(n.history, bits)).to_decimal(u.pA)
+        arrived = synaptic_input(arriving(n.ages, delays)).to_decimal(u.pA)
         v = decay_v * n.potential + from_current * n.current
-        clamped = (n.history.recent & refractory) != 0
+        clamped = youngest(n.ages) <= refractory
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         spikes = v >= threshold
-        return Neurons(v, decay_i * n.current + arrived, remember(n.history, spikes))
+        return Neurons(v, decay_i * n.current + arrived, remember(n.ages, spikes))
 
     return step

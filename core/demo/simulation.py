@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .dynamics import History, Neurons, delay_bits, drive, make_step
+from .dynamics import Neurons, drive, make_step, no_spikes, youngest
 from .microcircuit import build
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Record(NamedTuple):
     """What a slice of the simulation leaves behind."""
 
     counts: Array  # (ms, populations) int32, spikes
-    sample: tuple[Array, ...]  # each (ms, sampled) uint16; bit 0 the last step
+    sample: tuple[Array, ...]  # each (ms, sampled) uint8: age at its end, or 0
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,14 @@ def _slices(*phases: int) -> Iterator[tuple[int, int]]:
 
 
 def _spikes(
-    words: np.ndarray, begin: int, network: Network
+    ages: np.ndarray, begin: int, network: Network
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read times (ms) and neurons off sampled histories, in the order of time."""
+    """Read times (ms) and neurons off sampled ages, in the order of time."""
     steps = network.parameters.steps_per_ms
-    ms, ids = np.nonzero(words)
-    age = np.arange(steps)
-    which, age = np.nonzero((words[ms, ids][:, None] >> age) & 1)
-    times = begin + ms[which] + (steps - age) / steps
-    order = np.lexsort((ids[which], times))
-    return times[order], ids[which][order]
+    ms, ids = np.nonzero(ages)
+    times = begin + ms + (steps + 1 - ages[ms, ids]) / steps
+    order = np.lexsort((ids, times))
+    return times[order], ids[order]
 
 
 def _initial_state(network: Network) -> State:
@@ -199,8 +197,8 @@ def _initial_state(network: Network) -> State:
     par = network.parameters
     above_rest = np.concatenate(network.v0) - par.v_rest.to_decimal(u.mV)
     potential = jnp.asarray(above_rest, jnp.float32)
-    none = jnp.zeros(potential.shape, jnp.uint32)
-    neurons = Neurons(potential, jnp.zeros_like(potential), History(none, none))
+    ages = no_spikes(len(potential))
+    neurons = Neurons(potential, jnp.zeros_like(potential), ages)
     rates = [p.published_rate.to_decimal(u.Hz) for p in par.populations]
     return State(neurons, jnp.array(rates, jnp.float32))
 
@@ -212,22 +210,22 @@ def _compiler(
     say: Callable[[str], None],
 ) -> Callable[[int, State], Callable[[State], tuple[State, Record]]]:
     """Compile the loop ahead of time, once for every length of a slice."""
-    bits = delay_bits(np.concatenate(network.delays))
+    delays = np.concatenate(network.delays).astype(np.uint8)
     millisecond = _make_millisecond(network, sampled, backend)
 
     @partial(jax.jit, static_argnames="length")
-    def loop(state: State, bits: Any, length: int) -> tuple[State, Record]:
-        return lax.scan(lambda s, _: millisecond(s, bits), state, length=length)
+    def loop(state: State, delays: Array, length: int) -> tuple[State, Record]:
+        return lax.scan(lambda s, _: millisecond(s, delays), state, length=length)
 
     programs: dict[int, Any] = {}
 
     def program(length: int, state: State) -> Callable[[State], tuple[State, Record]]:
         if length not in programs:
             start = time.perf_counter()
-            programs[length] = loop.lower(state, bits, length=length).compile()
+            programs[length] = loop.lower(state, delays, length=length).compile()
             elapsed = time.perf_counter() - start
             say(f"  compiled a loop over {length} ms in {elapsed:.1f} s")
-        return lambda state: programs[length](state, bits)
+        return lambda state: programs[length](state, delays)
 
     return program
 
@@ -235,10 +233,9 @@ def _compiler(
 def _make_millisecond(
     network: Network, sampled: tuple[int, ...], backend: str | None
 ) -> Callable[..., tuple[State, Record]]:
-    """One millisecond: its time steps, then what they left in the histories."""
+    """One millisecond: its time steps, then who has spiked in it, at most once."""
     par = network.parameters
     steps = par.steps_per_ms
-    this_ms = jnp.uint32(2**steps - 1)
     rate_of_one = np.array([1e3 / size for size in network.sizes], np.float32)
     background = np.array([i.to_decimal(u.pA) for i in network.background], np.float32)
     lost_input = np.array(network.lost_input, np.float32)
@@ -246,18 +243,18 @@ def _make_millisecond(
     starts = np.cumsum(network.sizes[:-1])
     step = make_step(network, backend)
 
-    def millisecond(state: State, bits: History) -> tuple[State, Record]:
+    def millisecond(state: State, delays: Array) -> tuple[State, Record]:
         direct = background + lost_input @ state.rates
         driven = drive(network, direct)[populations]
         neurons, _ = lax.scan(
-            lambda n, _: (step(n, bits, driven), None), state.neurons, length=steps
+            lambda n, _: (step(n, delays, driven), None),
+            state.neurons,
+            length=steps,
         )
-        recent = jnp.split(neurons.history.recent & this_ms, starts)
-        counts = jnp.stack([lax.population_count(r).sum() for r in recent])
-        counts = counts.astype(jnp.int32)
-        sample = tuple(
-            r[:k].astype(jnp.uint16) for r, k in zip(recent, sampled, strict=True)
-        )
+        age = youngest(neurons.ages)
+        ages = jnp.split(jnp.where(age <= steps, age, 0).astype(jnp.uint8), starts)
+        counts = jnp.stack([(a != 0).sum(dtype=jnp.int32) for a in ages])
+        sample = tuple(a[:k] for a, k in zip(ages, sampled, strict=True))
         rates = counts.astype(jnp.float32) * rate_of_one
         smoothed = state.rates + (rates - state.rates) / SMOOTHING_MS
         return State(neurons, smoothed), Record(counts, sample)
