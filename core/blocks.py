@@ -119,6 +119,15 @@ class JITBlocks(RandomMatrix):
         return sum(self._rows), sum(self._columns)
 
     @property
+    def grid(self) -> Grid:
+        """Its layout, as backends see it and ``synjit.explain`` takes it."""
+        blocks = tuple(
+            Block(i, j, arguments.check_prob(block.prob).log2_chunk)
+            for i, j, block in self._placed
+        )
+        return Grid(self._rows, self._columns, blocks)
+
+    @property
     def dtype(self) -> np.dtype:
         """Type of an entry."""
         return arguments.result_dtype(*(block.dtype for _, _, block in self._placed))
@@ -184,19 +193,11 @@ class JITBlocks(RandomMatrix):
         starts = [arguments.check_origin(b.origin, b.shape) for b in blocks]
         factors = [number for w in weights for number in (w.loc, w.scale)]
         dtype = arguments.result_dtype(*factors, value)
-        grid = Grid(
-            self._rows,
-            self._columns,
-            tuple(
-                Block(i, j, prob.log2_chunk)
-                for (i, j, _), prob in zip(self._placed, probs, strict=True)
-            ),
-        )
         static = Static(
             self.shape,
             corder=all(b.corder for b in blocks),
             backend=dispatch.resolve(blocks[0].backend),
-            grid=grid,
+            grid=self.grid,
         )
         accurate = arguments.compute_dtype(dtype)
         valid = [prob.valid for prob in probs] + [start.valid for start in starts]

@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 
 from . import gate, reference
-from .hookspecs import Backend, Problem
+from .hookspecs import NO_GRID, Backend, Grid, Problem, Product
 from .registry import Registered, registry
 
 
@@ -180,9 +180,10 @@ class Explanation:
 
 
 def explain(
-    product: Literal["events", "floats", "dense"] = "events",
+    product: Product = "events",
     *,
     shape: tuple[int, int] = (1000, 1000),
+    grid: Grid = NO_GRID,
     prob: float | None = None,
     transpose: bool = False,
     batch: int = 1,
@@ -194,16 +195,19 @@ def explain(
 
     Parameters
     ----------
-    product : {"events", "floats", "dense"}
-        Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like.
+    product : {"events", "floats", "dense", "blocks"}
+        Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like; of ``JITBlocks``
+        with events.
     shape, transpose, backend
-        As of the call.
+        As of the call; the shape of blocks is that of their grid.
+    grid : Grid
+        Of "blocks": ``JITBlocks.grid``.
     prob : float, optional
         Left out if it is traced.
     batch : int
         Number of vectors.
     dtype : dtype
-        Of the sums of "floats": float32 or float64.
+        Of the sums of "floats" and "blocks": float32 or float64.
     platform : str, optional
         "cpu", "cuda", "rocm" or "tpu"; without one, JAX's default.
 
@@ -221,15 +225,21 @@ def explain(
     if platform is None:
         platform = jax.default_backend()
         platform = {"gpu": "cuda"}.get(platform, platform)
+    if (product == "blocks") != bool(grid.blocks):
+        raise ValueError(
+            f'"blocks" and no other product takes a grid that has some; got {product!r} '
+            f"with {len(grid.blocks)} blocks"
+        )
     problem = Problem(
         product=product,
-        shape=shape,
+        shape=(sum(grid.rows), sum(grid.columns)) if grid.blocks else shape,
         transpose=transpose,
         batch=0 if product == "dense" else batch,
-        dtype=str(np.dtype(dtype)) if product == "floats" else "int32",
+        dtype=str(np.dtype(dtype)) if product in {"floats", "blocks"} else "int32",
         corder=True,
         log2_chunk=None if prob is None else reference.law(prob).log2_chunk,
         platform=platform,
+        grid=grid,
     )
     name = resolve(backend)
     chosen: Registered | None = None
@@ -253,5 +263,5 @@ def explain(
         reasons[broken] = f"not loaded: {reason}"
     if chosen is None:
         return Explanation(problem, None, "", reasons)
-    grade = gate.MEANING[gate.verdict(chosen, problem).grade]
+    grade = gate.MEANING[gate.verdict(chosen, chosen.asked(problem)[0]).grade]
     return Explanation(problem, chosen.backend.name, grade, reasons)

@@ -93,6 +93,17 @@ def test_it_is_one_product_where_the_backend_has_one(backend):
         assert text.count("synjit_numba_") == 1
 
 
+def test_explained(backend):
+    b = blocks(backend)
+    explained = synjit.explain("blocks", grid=b.grid, platform="cpu", backend=backend)
+    assert explained.backend == backend
+    assert "blocks, shape (3040, 321)" in str(explained)
+    with pytest.raises(ValueError, match="takes a grid"):
+        synjit.explain("blocks")
+    with pytest.raises(ValueError, match="takes a grid"):
+        synjit.explain("events", grid=b.grid)
+
+
 def test_dense_and_floats(backend):
     b = blocks(backend)
     dense = b.todense()

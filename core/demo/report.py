@@ -15,6 +15,7 @@ import brainunit as u
 from synjit.dispatch import explain
 from synjit.reference import DRAW_VERSION
 
+from .dynamics import connections
 from .microcircuit import BYTES_PER_SYNAPSE
 from .simulation import simulate
 
@@ -84,6 +85,7 @@ def summary(
     """
     network = activity.network
     populations = network.parameters.populations
+    grid = connections(network, backend).grid
     return {
         "populations": [p.name for p in populations],
         "sizes": list(network.sizes),
@@ -102,7 +104,7 @@ def summary(
         "peak_memory_bytes": peak_memory(),
         "seed": seed,
         "scale": scale,
-        "backend": backend or explain().backend,
+        "backend": backend or explain("blocks", grid=grid).backend,
         "versions": {
             "draw": DRAW_VERSION,
             **{name: version(name) for name in ("synjit", "jax", "numba", "numpy")},
