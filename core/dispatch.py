@@ -227,7 +227,7 @@ def explain(
         platform = {"gpu": "cuda"}.get(platform, platform)
     if (product == "blocks") != bool(grid.blocks):
         raise ValueError(
-            f'"blocks" and no other product takes a grid that has some; got {product!r} '
+            f'"blocks" and no other product takes a grid of some; got {product!r} '
             f"with {len(grid.blocks)} blocks"
         )
     problem = Problem(
