@@ -51,7 +51,7 @@ FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
 PART_ROWS = 1 << 13
 TOUCHED = kernels.HELD  # rows in a list, at most
 # What it costs to weigh a row that is found in a list, in rows weighed one by one.
-TOUCHED_COST = 10
+TOUCHED_COST = 16
 
 
 def scratch_sizes(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
