@@ -116,6 +116,11 @@ def floats(
 def dense(
     problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
 ) -> jax.Array:
-    """The entries, as the kernel writes them."""
-    out = jax.ShapeDtypeStruct(problem.shape, jnp.int32)
-    return _call("dense", problem, (out,), seed, origin, law)[0]
+    """The entries, as the kernel writes them.
+
+    Their bits are written as those of floats, so that XLA can compute the weights,
+    floats of the same shape, in place.
+    """
+    out = jax.ShapeDtypeStruct(problem.shape, jnp.float32)
+    bits = _call("dense", problem, (out,), seed, origin, law)[0]
+    return jax.lax.bitcast_convert_type(bits, jnp.int32)

@@ -9,7 +9,8 @@ from numba import njit
 from . import plan as p
 from .dense import write
 from .draw import LANES, typical_count
-from .frame import array, dimension, is_handshake, result
+from .frame import BUFFER_DATA, array, dimension, is_handshake, result, word
+from .intrinsics import advise_huge_pages
 from .operands import matrix_of, workspace_of
 from .threads import in_parts
 
@@ -34,12 +35,13 @@ _run_dense = in_parts(_dense_part)
 
 
 def dense(frame):
-    """Result int32 (m, n)."""
+    """Result int32 (m, n), in a buffer of floats."""
     if is_handshake(frame):
         return 0
     matrix, m, n, entries, plan = _dense(frame)
     if m == 0 or n == 0:
         return 0
+    advise_huge_pages(word(result(frame, 0), BUFFER_DATA), 4 * m * n)
     work = (typical_count(matrix[2]) * m) >> np.int64(matrix[2][0])
     parts = p.plan_columns(frame, n, work + m // LANES + p.KEY_COST, plan)
     _run_dense(frame, parts, plan[p.THREADS])

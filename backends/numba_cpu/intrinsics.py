@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -263,3 +265,23 @@ def environment_integer(typingctx, name):
 malloc = types.ExternalFunction("malloc", types.int64(types.int64))
 free = types.ExternalFunction("free", types.void(types.int64))
 sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_madvise = types.ExternalFunction(
+    "madvise", types.int32(types.int64, types.int64, types.int32)
+)
+_ADVISES = sys.platform == "linux"
+_MADV_HUGEPAGE = 14  # <linux/mman.h>
+_HUGE_PAGE = 1 << 21
+_WORTH_ADVICE = 1 << 23
+
+
+@njit
+def advise_huge_pages(address, size):
+    """Ask Linux for huge pages under memory that is about to be filled.
+
+    To touch an ordinary page of fresh memory for the first time costs more than to fill
+    it. Advice that cannot be followed is ignored.
+    """
+    if _ADVISES and size >= _WORTH_ADVICE:
+        first = (address + _HUGE_PAGE - 1) // _HUGE_PAGE * _HUGE_PAGE
+        last = (address + size) // _HUGE_PAGE * _HUGE_PAGE
+        _madvise(first, last - first, _MADV_HUGEPAGE)
