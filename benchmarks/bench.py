@@ -30,6 +30,8 @@ from jax.experimental import sparse
 from timing import Time, interleaved, limit_threads, timed
 
 import synjit
+from synjit.demo import build
+from synjit.demo.dynamics import connections
 
 Row = tuple[str, str, float, float, float, float]  # two seconds and two ratios
 
@@ -172,6 +174,40 @@ def beside_brainevent(python: str, size: int) -> Iterator[Row]:
                 yield row(what, against, times["ours"], times["theirs"])
 
 
+def one_by_one() -> Iterator[Row]:
+    """All connections of the microcircuit at once, against a product for each block."""
+    network = build(1.0)
+    matrix = connections(network, None)
+    rng = np.random.default_rng(0)
+    per_step = [
+        float(p.published_rate * network.parameters.time_step)
+        for p in network.parameters.populations
+    ]
+    events = rng.random(sum(network.sizes)) < np.repeat(per_step, network.sizes)
+    groups = np.cumsum(network.sizes[:-1])
+
+    @jax.jit
+    def each(x: jax.Array) -> list[Any]:
+        parts = jnp.split(x, groups)
+        return [
+            functools.reduce(
+                operator.add,
+                (b @ part for b, part in zip(row, parts, strict=True) if b is not None),
+            )
+            for row in matrix.blocks
+        ]
+
+    at_once = jax.jit(lambda x: matrix @ x)
+    x = jax.device_put(events)
+    ours, theirs = (wait(functools.partial(f, x)) for f in (at_once, each))
+    for threads in (1, 2):
+        runs = {"ours": ours, "theirs": theirs}
+        times = interleaved({k: with_threads(threads, v) for k, v in runs.items()})
+        what = f"events, a step of the microcircuit, {threads} threads"
+        yield row(what, "its 55 products", times["ours"], times["theirs"])
+    limit_threads(0)
+
+
 def small_things() -> Iterator[Row]:
     """Costs of a call that has little to do."""
     events = events_of(10, 0.3)
@@ -258,6 +294,7 @@ def main() -> None:
     sections = {
         "stored": functools.partial(beside_stored, options.connections),
         "jax": functools.partial(beside_jax, 4096),
+        "blocks": one_by_one,
         "small": small_things,
         "start": start_up,
     }

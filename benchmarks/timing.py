@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-SHORT, LONG = 0.005, 0.2  # seconds: repeated for so long, or not at all
+SHORT, LONG = 0.1, 0.2  # seconds: repeated for so long, or not at all
+MOST_REPEATS = 1000
 
 
 class Time(NamedTuple):
@@ -52,7 +53,7 @@ def interleaved(
 def _repeats(run: Callable[[], Time]) -> int:
     run()  # compiles, perhaps
     seconds = run().wall
-    return max(3 if seconds < LONG else 1, min(200, int(SHORT / seconds)))
+    return max(3 if seconds < LONG else 1, min(MOST_REPEATS, int(SHORT / seconds)))
 
 
 def _middle(times: list[Time]) -> Time:
