@@ -179,29 +179,23 @@ def compile_step(devices: list[Any]) -> dict[str, Any]:
     import numpy as np
 
     from synjit.demo import Parameters, build
-    from synjit.demo.dynamics import History, Neurons, make_step
+    from synjit.demo.dynamics import Neurons, make_step
 
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
-    rows, everywhere = jax.P("rows"), jax.P()
-
-    def argument(shape: tuple[int, ...], dtype: str, spec: Any) -> Any:
-        sharding = jax.sharding.NamedSharding(mesh, spec)
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
     network = build(parameters=Parameters().only({"L4E": 1600, "L4I": 400}))
-    history = [History(*[argument((n,), "uint32", rows)] * 2) for n in network.sizes]
-    state = tuple(
-        Neurons(*[argument((n,), "float32", rows)] * 2, h)
-        for n, h in zip(network.sizes, history, strict=True)
-    )
+
+    def argument(dtype: str) -> Any:
+        sharding = jax.sharding.NamedSharding(mesh, jax.P("rows"))
+        return jax.ShapeDtypeStruct((sum(network.sizes),), dtype, sharding=sharding)
+
     step = jax.shard_map(
         make_step(network, None, axis="rows"),
         mesh=mesh,
-        in_specs=(rows, rows, everywhere),
-        out_specs=rows,
+        in_specs=jax.P("rows"),
+        out_specs=jax.P("rows"),
     )
-    direct = argument((len(network.sizes),), "float32", everywhere)
-    traced = jax.jit(step).trace(state, tuple(history), direct)
+    neurons = Neurons(argument("float32"), argument("float32"), argument("uint32"))
+    traced = jax.jit(step).trace(neurons, argument("uint8"), argument("float32"))
     compiled = traced.lower(lowering_platforms=("tpu",)).compile()
     kernels = compiled.as_text().count('custom_call_target="tpu_custom_call"')
     if kernels != len(network.blocks):

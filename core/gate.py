@@ -133,6 +133,8 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
+    if product == "blocks" and not registered.joins:
+        product = "events"  # of which its blocks are made
     dtype = "float32" if product in {"floats", "blocks"} else "int32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))

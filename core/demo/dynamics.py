@@ -37,11 +37,12 @@ def no_spikes(count: int) -> Array:
 
 
 def arriving(ages: Array, delays: Array) -> Array:
-    """Neurons whose spikes reach their targets in this step, (n,) bool.
+    """Neurons whose spikes reach their targets in the step that has passed, (n,) bool.
 
-    ``delays`` are integers of 1 to 126: the age at which a spike arrives.
+    ``delays`` are integers of 1 to 125. A spike of the same step has the age 1.
     """
-    unlike = ages ^ (delays.astype(jnp.uint32) * EACH)
+    arrives = delays.astype(jnp.uint32) + 1
+    unlike = ages ^ (arrives * EACH)
     high = (
         np.uint32(128) * EACH
     )  # is set where a byte of 0 to 127 that is not 0 gains 127
@@ -49,7 +50,7 @@ def arriving(ages: Array, delays: Array) -> Array:
 
 
 def remember(ages: Array, spikes: Array) -> Array:
-    """Let a step pass, and enter the spikes of this one, which is then 1 step ago."""
+    """Let a step pass, and enter its spikes, whose age is then 1."""
     older = ages + EACH
     older = older - ((older >> 7) & EACH)
     return jnp.where(spikes, (older << 8) | 1, older)
@@ -120,7 +121,7 @@ def make_step(
     from_current = v_per_current.to_decimal(u.mV / u.pA)
     threshold = (par.v_threshold - par.v_rest).to_decimal(u.mV)
     refractory = round(par.refractory / h)
-    if par.max_delay_steps > min(REMEMBERED * refractory, int(OLDEST) - 1):
+    if par.max_delay_steps > min(REMEMBERED * refractory, int(OLDEST) - 2):
         raise ValueError(
             f"a delay of {par.max_delay_steps} steps is too long: a neuron that is"
             f" refractory for {refractory} could have more than {REMEMBERED} spikes"
@@ -139,13 +140,13 @@ def make_step(
         )
 
     def step(neurons: Neurons, delays: Array, driven: Array) -> Neurons:
-        n = neurons
-        arrived = synaptic_input(arriving(n.ages, delays)).to_decimal(u.pA)
-        v = decay_v * n.potential + from_current * n.current
-        clamped = youngest(n.ages) <= refractory
+        # Each line needs the one before, so that arrays can be written in place.
+        v = decay_v * neurons.potential + from_current * neurons.current
+        clamped = youngest(neurons.ages) <= refractory
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
-        spikes = v >= threshold
-        return Neurons(v, decay_i * n.current + arrived, remember(n.ages, spikes))
+        ages = remember(neurons.ages, v >= threshold)
+        arrived = synaptic_input(arriving(ages, delays)).to_decimal(u.pA)
+        return Neurons(v, decay_i * neurons.current + arrived, ages)
 
     return step
