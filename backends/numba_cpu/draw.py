@@ -39,13 +39,15 @@ u32 = np.uint32
 LANES = 16
 ROUNDS = draw.ROUNDS
 
-# Rows of the key block, an array (KEY_ROWS, LANES) of words.
-COUNT = 0  # count word, replaced by the count itself
-WEIGHT_0 = 1
-WEIGHT_1 = 2
-MULTIPLIERS = 3
-ADDENDS = MULTIPLIERS + ROUNDS
-INVERSES = ADDENDS + ROUNDS  # of the multipliers; the first is 0 until they are made
+# Rows of the key block, an array (KEY_ROWS, LANES) of words: the first word of every
+# pair, in the order of the draw, then the second of every pair.
+PAIRS = ROUNDS + 2
+COUNT = 0  # count word, replaced by the count itself; its second word is not used
+MULTIPLIERS = 1
+WEIGHT_0 = MULTIPLIERS + ROUNDS
+ADDENDS = PAIRS + MULTIPLIERS
+WEIGHT_1 = PAIRS + WEIGHT_0
+INVERSES = 2 * PAIRS  # of the multipliers; the first is 0 until they are made
 KEY_ROWS = INVERSES + ROUNDS
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
@@ -108,20 +110,18 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
     """
     prefer_wide_vectors()
     k0, k1 = seed[0], seed[1]
-    for lane in range(LANES):
-        column = columns[lane]
-        word, _ = threefry2x32(k0, k1, column, u32(chunks[lane] * _STRIDE))
-        keys[COUNT, lane] = word
-    for lane in range(LANES):
-        w0, w1 = threefry2x32(k0, k1, columns[lane], _WEIGHT_PAIR)
-        keys[WEIGHT_0, lane] = w0
-        keys[WEIGHT_1, lane] = w1
-    for r in range(ROUNDS):
+    # One loop for all pairs: a loop over the lanes alone would be unrolled, and not
+    # turned into vectors.
+    for pair in range(PAIRS):
+        weights = pair == WEIGHT_0
+        stride = u32(0) if weights else _STRIDE
+        number = _WEIGHT_PAIR if weights else u32(pair)
+        odd = u32(0) if weights or pair == COUNT else u32(1)
         for lane in range(LANES):
-            pair = u32(u32(chunks[lane] * _STRIDE) + u32(r + 1))
-            a, b = threefry2x32(k0, k1, columns[lane], pair)
-            keys[MULTIPLIERS + r, lane] = a | u32(1)
-            keys[ADDENDS + r, lane] = b
+            counter = u32(u32(chunks[lane] * stride) + number)
+            first, second = threefry2x32(k0, k1, columns[lane], counter)
+            keys[pair, lane] = first | odd
+            keys[PAIRS + pair, lane] = second
     keys[INVERSES, 0] = u32(0)
     counts = carray(stack_words(LANES), (LANES,))
     for lane in range(LANES):
