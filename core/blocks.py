@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import functools
-import operator as operators
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,16 +21,18 @@ class JITBlocks(RandomMatrix):
     """A grid of random matrices, as ``numpy.block`` would join them.
 
     ``B @ x`` is the sum, for each group of rows, of what its blocks give of their parts
-    of x. Events are multiplied by all blocks in one call, which writes each row once,
-    and works on all blocks with all threads: for a network of many populations that is
-    several times as fast as a product for each pair of them. The bits are those of the
-    sum, block by block from the left, of ``M @ events``.
+    of x. Events are multiplied by all blocks in one call, where the backend has one: it
+    writes each row once and cuts all rows among its threads, and for a network of many
+    populations is several times as fast as a product for each pair of them. With
+    weights of one unit and one dtype, float32 or float64, the bits are those of the
+    sum, block by block from the left, of ``M @ events``. Products with floats, or with
+    blocks that are transposed, are made block by block.
 
     Parameters
     ----------
     blocks : sequence of rows, each a sequence of JITNormal or None
         None stands for zeros. Every row and every column has one matrix at least. Their
-        weights have one dimension; the result has the unit of the first's.
+        weights have one dimension, and are kept in the unit of the first's.
 
     Raises
     ------
@@ -81,6 +81,7 @@ class JITBlocks(RandomMatrix):
                 "all blocks must ask for the same backend, or for none; got "
                 + ", ".join(sorted(map(repr, backends)))
             )
+        arguments.check_shape(self.shape)
         self._placed = _in_one_unit(self._placed)
 
     def _lengths(self, what: str, axis: int, number: int) -> tuple[int, ...]:
@@ -120,11 +121,13 @@ class JITBlocks(RandomMatrix):
 
     @property
     def grid(self) -> Grid:
-        """Its layout, as backends see it and ``synjit.explain`` takes it."""
-        blocks = tuple(
-            Block(i, j, arguments.check_prob(block.prob).log2_chunk)
-            for i, j, block in self._placed
-        )
+        """Its layout, as ``synjit.explain`` takes it, and backends where they join."""
+        probs = [arguments.check_prob(block.prob) for _, _, block in self._placed]
+        return self._grid([prob.log2_chunk for prob in probs])
+
+    def _grid(self, log2_chunks: Sequence[int | None]) -> Grid:
+        places = zip(self._placed, log2_chunks, strict=True)
+        blocks = tuple(Block(i, j, k) for (i, j, _), k in places)
         return Grid(self._rows, self._columns, blocks)
 
     @property
@@ -191,17 +194,16 @@ class JITBlocks(RandomMatrix):
         weights = [arguments.check_weights(b.w_loc, b.w_scale) for b in blocks]
         probs = [arguments.check_prob(b.prob) for b in blocks]
         starts = [arguments.check_origin(b.origin, b.shape) for b in blocks]
-        factors = [number for w in weights for number in (w.loc, w.scale)]
-        dtype = arguments.result_dtype(*factors, value)
+        dtype = arguments.result_dtype(
+            *(arguments.result_dtype(w.loc, w.scale, value) for w in weights)
+        )
         static = Static(
             self.shape,
             corder=all(b.corder for b in blocks),
             backend=dispatch.resolve(blocks[0].backend),
-            grid=self.grid,
+            grid=self._grid([prob.log2_chunk for prob in probs]),
         )
         accurate = arguments.compute_dtype(dtype)
-        valid = [prob.valid for prob in probs] + [start.valid for start in starts]
-        valid = [v for v in valid if v is not None]
         result = products.compute(
             _stack([w.loc for w in weights], accurate),
             _stack([w.scale for w in weights], accurate),
@@ -210,13 +212,25 @@ class JITBlocks(RandomMatrix):
                 _stack([start.words for start in starts], np.uint32),
                 _stack([prob.law for prob in probs], np.uint32),
             ),
-            functools.reduce(operators.and_, valid) if valid else None,
+            self._valid(probs, starts),
             value,
             product="blocks",
             dtype=dtype,
             static=static,
         )
         return units.attach(result, weights[0].unit, unit)
+
+    def _valid(self, probs: Sequence[Any], starts: Sequence[Any]) -> jax.Array | None:
+        """Say of each row whether what was traced of its blocks is valid, (m, 1)."""
+        groups: list[Any] = [np.array(True)] * len(self._rows)
+        for (i, _, _), prob, start in zip(self._placed, probs, starts, strict=True):
+            for valid in (prob.valid, start.valid):
+                if valid is not None:
+                    groups[i] = groups[i] & valid
+        if all(isinstance(group, (np.ndarray, np.generic)) for group in groups):
+            return None
+        rows = zip(groups, self._rows, strict=True)
+        return jnp.concatenate([jnp.broadcast_to(g, (n, 1)) for g, n in rows])
 
     def _scaled(self, factor: Any) -> JITBlocks:
         return self._with([block * factor for _, _, block in self._placed])
@@ -263,8 +277,11 @@ def _in_one_unit(placed: list[Any]) -> list[Any]:
         names = f"the weights of the blocks (row {i}, column {j} and the first)"
         _, loc, unit = units.split_pair(first.w_loc, block.w_loc, names)
         _, scale, _ = units.split_pair(first.w_loc, block.w_scale, names)
-        loc, scale = units.attach(loc, unit), units.attach(scale, unit)
-        result.append((i, j, block.replace(w_loc=loc, w_scale=scale)))
+        kept = block
+        if unit is not None:
+            loc, scale = units.attach(loc, unit), units.attach(scale, unit)
+            kept = block.replace(w_loc=loc, w_scale=scale)
+        result.append((i, j, kept))
     return result
 
 

@@ -230,6 +230,11 @@ def explain(
             f'"blocks" and no other product takes a grid of some; got {product!r} '
             f"with {len(grid.blocks)} blocks"
         )
+    if product == "blocks" and transpose:
+        raise ValueError(
+            "blocks are not multiplied transposed at once: B.T is a product for each "
+            "block, of events or of floats"
+        )
     problem = Problem(
         product=product,
         shape=(sum(grid.rows), sum(grid.columns)) if grid.blocks else shape,

@@ -8,10 +8,10 @@ kernels. Three give the products, as functions that JAX can trace. Two more,
 ``synjit_events``.
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
-that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results must
-equal the reference's bit for bit; float results must come within the bounds of
-``synjit.conformance``. Nothing but the operands may decide a result: ``corder``,
-``log2_chunk`` and ``platform`` are for choosing how.
+that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results, and
+weighted sums of events, must equal the reference's bit for bit; other float results
+must come within the bounds of ``synjit.conformance``. Nothing but the operands may
+decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
 
 Operands of all three products
     seed : uint32 (2,)

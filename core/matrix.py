@@ -155,13 +155,14 @@ class JITNormal(RandomMatrix):
     ) -> None:
         arguments.check_weights(w_loc, w_scale)
         arguments.check_prob(prob)
-        self.w_loc = w_loc
-        self.w_scale = w_scale
+        self.w_loc = np.asarray(w_loc) if isinstance(w_loc, list) else w_loc
+        self.w_scale = np.asarray(w_scale) if isinstance(w_scale, list) else w_scale
         self.prob = prob
         self.key = arguments.check_seed(seed)[::-1]  # high word first, as in a JAX key
         self._stored_shape = arguments.check_shape(shape)
         arguments.check_origin(origin, self._stored_shape)
         self.origin = tuple(origin)
+        self._known = self._what_is_known()
         self.corder = bool(corder)
         self.backend = backend
         self.transposed = False
@@ -185,6 +186,7 @@ class JITNormal(RandomMatrix):
         ``origin`` is the first (pre, post).
         """
         n_pre, n_post = arguments.check_shape(shape)
+        arguments.check_origin(origin, (n_pre, n_post))
         first_pre, first_post = origin
         matrix = cls(
             w_loc,
@@ -214,8 +216,8 @@ class JITNormal(RandomMatrix):
 
     @property
     def seed(self) -> Any:
-        """The seed: an integer, or two words (high, low) where it is traced."""
-        if isinstance(self.key, jax.core.Tracer):
+        """The seed: an integer, or words (high, low) where it is traced or many."""
+        if isinstance(self.key, jax.core.Tracer) or np.shape(self.key) != (2,):
             return self.key
         high, low = (int(word) for word in np.asarray(self.key))
         return (high << 32) | low
@@ -241,9 +243,12 @@ class JITNormal(RandomMatrix):
 
     def __repr__(self) -> str:
         """Show what makes the matrix."""
+        start = self.origin[::-1] if self.transposed else self.origin
+        placed = "" if self._known[1] and start == (0, 0) else start
         return (
             f"JITNormal(w_loc={self.w_loc}, w_scale={self.w_scale}, "
-            f"prob={self.prob}, seed={self.seed}, shape={self.shape})"
+            f"prob={self.prob}, seed={self.seed}, shape={self.shape}"
+            + (f", origin={placed})" if placed else ")")
         )
 
     # --- products -----------------------------------------------------------------
@@ -279,30 +284,47 @@ class JITNormal(RandomMatrix):
         """Change attributes, unchecked."""
         new = object.__new__(JITNormal)
         new.__dict__.update(self.__dict__ | changes)
+        new._known = new._what_is_known()
         return new
+
+    def _what_is_known(self) -> tuple[bool, bool]:
+        """Whether prob is a plain number, and whether origin is two of them."""
+        numbers = (int, np.integer)
+        prob = isinstance(self.prob, (float, np.floating, *numbers))
+        return prob, all(isinstance(start, numbers) for start in self.origin)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Weights and seed are leaves; so are prob and origin, unless plain numbers.
 
         A plain prob stays known under ``jax.jit``, which lets a backend prepare.
         """
-        known = isinstance(self.prob, (int, float, np.floating))
-        prob = (None, float(self.prob)) if known else (self.prob, None)
-        placed = all(isinstance(start, (int, np.integer)) for start in self.origin)
-        origin = (None, self.origin) if placed else (self.origin, None)
+        knows_prob, knows_origin = self._known
+        leaves = (
+            self.w_loc,
+            self.w_scale,
+            self.key,
+            None if knows_prob else self.prob,
+            None if knows_origin else self.origin,
+        )
+        known = (
+            self._known,
+            float(self.prob) if knows_prob else None,
+            self.origin if knows_origin else None,
+        )
         fixed = (self._stored_shape, self.corder, self.backend, self.transposed)
-        leaves = (self.w_loc, self.w_scale, self.key, prob[0], origin[0])
-        return leaves, (prob[1], origin[1], *fixed)
+        return leaves, (known, fixed)
 
     @classmethod
     def tree_unflatten(cls, aux: tuple[Any, ...], leaves: tuple[Any, ...]) -> JITNormal:
         """Put the leaves back, unchecked: JAX flattens things that are no numbers."""
         new = object.__new__(cls)
-        new.w_loc, new.w_scale, new.key, prob, origin = leaves
-        known_prob, known_origin, *fixed = aux
+        new.w_loc, new.w_scale, new.key, new.prob, new.origin = leaves
+        (new._known, prob, origin), fixed = aux
         new._stored_shape, new.corder, new.backend, new.transposed = fixed
-        new.prob = prob if known_prob is None else known_prob
-        new.origin = origin if known_origin is None else known_origin
+        if new._known[0]:
+            new.prob = prob
+        if new._known[1]:
+            new.origin = origin
         return new
 
 
@@ -312,7 +334,7 @@ def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
     if rank(value) not in {1, 2}:
         raise TypeError(
             f"a {type(matrix).__name__} can be multiplied by an array of one or two "
-            f"axes, or by Events of one, got {other!r}"
+            f"axes, or by Events of such an array, got {other!r}"
         )
     return value, value is not other or units.split(value)[0].dtype == np.bool_
 

@@ -363,7 +363,7 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
         length, batch, size = operand.shape
         operand = operand.reshape(length, batch * size)
         results = primitive.bind(*matrix, operand, *args[4:], static=static)
-        return [r.reshape(-1, batch, size) for r in results], [2] * len(results)
+        return [r.reshape(len(r), batch, size) for r in results], [2] * len(results)
 
     batched = [
         jnp.moveaxis(arg, axis, 0)
@@ -383,19 +383,26 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
     return results, [0] * len(results)
 
 
-for _primitive in (events_p, floats_p, dense_p, blocks_p):
+for _primitive in (events_p, floats_p, dense_p):
     batching.primitive_batchers[_primitive] = functools.partial(_batch, _primitive)
 
 
-def _batch_weighted(args: Any, axes: Any, *, static: Static) -> Any:
+def _batch_weighted(
+    primitive: jex.Primitive, args: Any, axes: Any, *, static: Static
+) -> Any:
     """One matrix and many weights: N and Z are drawn once for all."""
     if axes[:3] != (None,) * 3 or axes[4:] == (None,) * 2:
-        return _batch(weighted_p, args, axes, static=static)
+        return _batch(primitive, args, axes, static=static)
 
     def of_sums(*operands: jax.Array) -> jax.Array:
-        return weigh(*operands[4:], *events_p.bind(*operands[:4], static=static))
+        *matrix, active, loc, scale = operands
+        result: jax.Array = _from_sums(loc, scale, Matrix(*matrix), active, static)
+        return result
 
     return [jax.vmap(of_sums, in_axes=axes)(*args)], [0]
 
 
-batching.primitive_batchers[weighted_p] = _batch_weighted
+for _primitive in (weighted_p, blocks_p):
+    batching.primitive_batchers[_primitive] = functools.partial(
+        _batch_weighted, _primitive
+    )

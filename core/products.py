@@ -319,7 +319,7 @@ def compute(
     """Combine what the primitives sum up: w_loc * ones + w_scale * z * 2**-16."""
     accurate = arguments.compute_dtype(dtype)
     loc, scale = loc.astype(accurate), scale.astype(accurate)
-    if 0 in static.shape:
+    if 0 in static.shape or (value is not None and 0 in value.shape):
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
     z_unit = accurate.type(weighing.Z_UNIT)

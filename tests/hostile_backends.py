@@ -85,6 +85,30 @@ class WeightsSwapped(Honest):
         )
 
 
+class OneOriginForAllBlocks(Honest):
+    product = "blocks"
+    fault = "of the groups of rows"
+
+    @hookimpl
+    def synjit_blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
+        rows = jnp.array([block.row for block in problem.grid.blocks])[:, None]
+        origin = jnp.where(rows == 1, origin[:1], origin)
+        return honest.synjit_blocks(problem, seed, origin, law, events, w_loc, w_scale)
+
+
+class SkipsBlocksWithoutEvents(Honest):
+    product = "blocks"
+    fault = "only the signs of zeros differ"
+
+    @hookimpl
+    def synjit_blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
+        active = jnp.stack(
+            [events[problem.grid.window(b)[1]].any() for b in problem.grid.blocks]
+        )
+        w_loc, w_scale = jnp.where(active, w_loc, 0), jnp.where(active, w_scale, 0)
+        return honest.synjit_blocks(problem, seed, origin, law, events, w_loc, w_scale)
+
+
 class IgnoresRowOfOrigin(Honest):
     fault = "as if the origin's row were 0"
 

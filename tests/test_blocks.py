@@ -102,6 +102,8 @@ def test_explained(backend):
         synjit.explain("blocks")
     with pytest.raises(ValueError, match="takes a grid"):
         synjit.explain("events", grid=b.grid)
+    with pytest.raises(ValueError, match="not multiplied transposed"):
+        synjit.explain("blocks", grid=b.grid, transpose=True)
 
 
 def test_dense_and_floats(backend):
@@ -255,6 +257,40 @@ def test_probs_and_seeds_may_be_traced(backend):
     assert np.isnan(jax.jit(product)(1.5, 5)).all()
 
 
+def test_what_is_invalid_makes_nan_of_its_own_rows(backend):
+    x = events()
+
+    def product(prob):
+        b = grid(lambda place: matrix(place, backend))
+        b[1][1] = b[1][1].replace(prob=prob)
+        return synjit.JITBlocks(b) @ x
+
+    got, right = jax.jit(product)(1.5), blocks(backend) @ x
+    assert np.isnan(got[ROWS[0] : -ROWS[2]]).all()
+    assert_same_bits(got[: ROWS[0]], right[: ROWS[0]])
+    assert_same_bits(got[-ROWS[2] :], right[-ROWS[2] :])
+
+
+def test_no_vectors(backend):
+    b = blocks(backend)
+    assert (b @ jnp.zeros((sum(COLUMNS), 0), bool)).shape == (sum(ROWS), 0)
+    block = b.blocks[0][0]
+    assert (block @ jnp.zeros((COLUMNS[0], 0), bool)).shape == (ROWS[0], 0)
+    none = jnp.zeros((sum(COLUMNS), 0), bool)
+    got = jax.vmap(lambda x: b @ x, in_axes=1, out_axes=1)(none)
+    assert got.shape == (sum(ROWS), 0)
+
+
+def test_batched_over_weights_it_draws_once(backend):
+    b = blocks(backend)
+    x = events()
+    factors = jnp.arange(4, dtype=jnp.float32)
+    program = jax.vmap(lambda f: (b * f) @ x)
+    assert "while" not in jax.jit(program).lower(factors).as_text()
+    want = jnp.stack([(b * f) @ x for f in factors])
+    np.testing.assert_allclose(program(factors), want, rtol=1e-5, atol=1e-5)
+
+
 def test_units(backend):
     plain = blocks(backend) @ events()
     weighted = blocks(backend, unit=u.pA) @ events()
@@ -337,6 +373,18 @@ def test_it_is_a_pytree_and_says_what_it_is():
     assert repr(b).startswith("JITBlocks([[JITNormal(w_loc=0.3, ")
     scaled = (-b) / 2.0
     np.testing.assert_allclose(scaled @ events(), -(b @ events()) / 2, rtol=1e-6)
+
+
+def test_leaves_may_be_replaced():
+    starts = jnp.array([[1, 2], [3, 4]])
+    x = jnp.ones(5, bool)
+    whole = of_shape(5, 5)
+    got = jax.vmap(lambda start: whole.replace(origin=tuple(start)) @ x)(starts)
+    want = [of_shape(5, 5, origin=start) @ x for start in ((1, 2), (3, 4))]
+    np.testing.assert_array_equal(got, jnp.stack(want))
+    leaves, tree = jax.tree.flatten(whole.replace(origin=tuple(starts)))
+    filled = jax.tree.unflatten(tree, [object() for _ in leaves])
+    assert jax.tree.structure(filled) == tree
 
 
 def of_shape(*shape, **other):

@@ -37,7 +37,20 @@ def register():
         registry().unregister(name)
 
 
+def blocks(backend=None):
+    block = synjit.JITNormal(1.0, 0.1, 0.1, 1, shape=(10, 10), backend=backend)
+    return synjit.JITBlocks([[block]])
+
+
+def explain(product):
+    if product == "blocks":
+        return synjit.explain(product, grid=blocks().grid, platform="cpu")
+    return synjit.explain(product, shape=(10, 10), platform="cpu")
+
+
 def run(product, backend=None, n=10):
+    if product == "blocks":
+        return blocks(backend) @ np.ones(10, bool)
     operand = np.ones(n, bool if product == "events" else np.float32)
     function = synjit.binary_jitnmv if product == "events" else synjit.jitnmv
     return function(1.0, 0.1, 0.1, operand, 1, shape=(n, n), backend=backend)
@@ -55,7 +68,7 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
         assert "check(" in str(refusal.value)  # a program that shows it
 
     # Though of the highest priority, it is not the default, and the reason is given.
-    explanation = synjit.explain(plugin.product, shape=(10, 10), platform="cpu")
+    explanation = explain(plugin.product)
     assert explanation.backend == "numba"
     assert plugin.fault in explanation.reasons[name]
     run(plugin.product)

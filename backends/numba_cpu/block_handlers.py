@@ -46,9 +46,11 @@ ROW, ROWS, COLUMN, COLUMNS, PLACE_WORDS = 0, 1, 2, 3, 4
 LIMITS, BEGIN, END, SCAN_WORDS = 0, 1, 2, 3
 # A part: its group's blocks, from the first to before the last, and rows of the group.
 FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
-# Rows of a part, where there is a thread for another: longer than a tile, since the
-# keys of chunks are made LANES at a time.
+# Rows of a part, unless a chunk is longer: more than a tile, since the keys of chunks
+# are made LANES at a time, and few enough for y to stay in the second-level cache.
 PART_ROWS = 1 << 13
+LEAST_ROWS = 1 << MIN_LOG2_CHUNK
+FEW = 8  # times fewer connections than another block of its group has
 TOUCHED = kernels.HELD  # rows in a list, at most
 # What it costs to weigh a row that is found in a list, in rows weighed one by one.
 TOUCHED_COST = 16
@@ -91,37 +93,64 @@ def _bound(active, column):
 
 
 @njit
+def _connections(laws, places, scans, b):
+    """Connections of a block that are to be drawn, about."""
+    law, place = _row(laws, b, LAW_WORDS), _row(places, b, PLACE_WORDS)
+    scan = _row(scans, b, SCAN_WORDS)
+    each = (typical_count(law) * np.int64(place[ROWS])) >> np.int64(law[0])
+    return (np.int64(scan[END]) - np.int64(scan[BEGIN])) * each
+
+
+@njit
 def _scan(laws, places, active, scans):
     """Fill in the scans; returns the number of connections to be drawn, about."""
     connections = 0
     for b in range(scans.size // SCAN_WORDS):
-        law, place = _row(laws, b, LAW_WORDS), _row(places, b, PLACE_WORDS)
-        begin = _bound(active, np.int64(place[COLUMN]))
-        end = _bound(active, np.int64(place[COLUMN]) + np.int64(place[COLUMNS]))
-        scan = _row(scans, b, SCAN_WORDS)
-        scan[LIMITS], scan[BEGIN], scan[END] = count_limits(law), begin, end
-        each = (typical_count(law) * np.int64(place[ROWS])) >> np.int64(law[0])
-        connections += (end - begin) * each
+        place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
+        first = np.int64(place[COLUMN])
+        scan[LIMITS] = count_limits(_row(laws, b, LAW_WORDS))
+        scan[BEGIN] = _bound(active, first)
+        scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
+        connections += _connections(laws, places, scans, b)
     return connections
 
 
 @njit
-def _cut(origins, laws, places, part_rows, parts):
-    """Cut every group of rows where its longest chunks begin; returns how many parts.
+def _part_length(laws, places, scans, first, last, rows, threads):
+    """Choose the length of the parts of a group, with which no thread is left out.
 
-    ``part_rows`` is the least length of a part, but for the first and last of a group.
+    It should not cut chunks, whose keys and places each part would make again; but
+    rather that than leave threads idle, and blocks of few connections do not count.
     """
-    count = first = 0
+    longest = np.int64(1)
+    most = 0
+    for b in range(first, last):
+        most = max(most, _connections(laws, places, scans, b))
+    for b in range(first, last):
+        if _connections(laws, places, scans, b) * FEW > most:
+            longest = max(longest, np.int64(1) << np.int64(laws[LAW_WORDS * b]))
+    wanted = -(-rows // (threads * p.PARTS_PER_THREAD))
+    wanted = min(wanted, np.int64(PART_ROWS)) if threads > 1 else np.int64(PART_ROWS)
+    length = -(-wanted // longest) * longest
+    if length * threads > rows:
+        length = -(-rows // threads)
+    return -(-length // LEAST_ROWS) * LEAST_ROWS
+
+
+@njit
+def _cut(origins, laws, places, scans, threads, parts):
+    """Cut every group of rows into parts; returns how many there are."""
+    count = first = total = 0
     blocks = places.size // PLACE_WORDS
+    for b in range(blocks):
+        row = np.int64(places[PLACE_WORDS * b + ROW])
+        total = max(total, row + np.int64(places[PLACE_WORDS * b + ROWS]))
     while first < blocks:
-        row = places[PLACE_WORDS * first + ROW]
-        last, longest, top = first, 0, 0
+        row, last = places[PLACE_WORDS * first + ROW], first
         while last < blocks and places[PLACE_WORDS * last + ROW] == row:
-            chunk = np.int64(1) << np.int64(laws[LAW_WORDS * last])
-            if chunk > longest:
-                longest, top = chunk, np.int64(origins[2 * last])
             last += 1
-        length = -(-part_rows // longest) * longest
+        length = _part_length(laws, places, scans, first, last, total, threads)
+        top = np.int64(origins[2 * first])
         rows, low = np.int64(places[PLACE_WORDS * first + ROWS]), 0
         while low < rows:
             high = min(rows, ((top + low) // length + 1) * length - top)
@@ -239,8 +268,7 @@ def _blocks(dtype):
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
         parts = _scratch(frame, PARTS)
-        part_rows = np.int64(PART_ROWS)
-        n_parts = _cut(origins, laws, places, part_rows, parts)
+        n_parts = _cut(origins, laws, places, scans, threads, parts)
         threads, longest = min(threads, n_parts), 0
         for i in range(n_parts):
             part = _row(parts, i, PART_WORDS)

@@ -126,7 +126,7 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
     counts = carray(stack_words(LANES), (LANES,))
     for lane in range(LANES):
         counts[lane] = law[1]
-    for t in range(2, 2 + n_limits, 8):  # there are 8 * 24, the last ones padding
+    for t in range(2, 2 + n_limits, 8):  # there are 8 * 28, the last ones padding
         for lane in range(LANES):
             word = keys[COUNT, lane]
             below = u32(0)

@@ -85,4 +85,4 @@ def full_checks() -> list[Check]:
 
 
 # A change that loses checks is seen: these numbers are held against what ran.
-FULL_COUNT = 979
+FULL_COUNT = 980

@@ -29,6 +29,8 @@ def difference(case: Case, want: Expected, got: Sequence[NDArray]) -> str:
         want.names, got, want.results, want.bounds, strict=True
     ):
         wrong = _wrong(result, right, bound)
+        if want.names == ("y",):  # to the bit, but for which NaN it is
+            wrong |= (np.signbit(result) != np.signbit(right)) & ~np.isnan(right)
         if not wrong.any():
             continue
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -52,6 +54,8 @@ def _wrong(result: NDArray, right: NDArray, bound: NDArray) -> NDArray[np.bool_]
 def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str]:
     """Go through known faults that the result could be that of."""
     if want.names == ("y",):
+        if not _wrong(got[0], want.results[0], want.bounds[0]).any():
+            yield "only the signs of zeros differ: is a sum begun with 0?"
         bound = np.abs(want.results[0]) * float(np.finfo(want.dtype).eps) * 4
         if not _wrong(got[0], want.results[0], bound).any():
             yield "it is nearly right: is a product fused with the sum?"

@@ -54,7 +54,7 @@ def operands_of(case: Case) -> dict[str, NDArray]:
         parts = [operands_of(part) for part in case.of_blocks()]
         operands = {k: np.stack([part[k] for part in parts]) for k in MATRIX_OPERANDS}
         operands["events"] = case.operand()
-        operands["w_loc"], operands["w_scale"] = weights_of(len(parts), case.dtype)
+        operands["w_loc"], operands["w_scale"] = weights_of(case, len(parts))
         return operands
     operands = {
         "seed": np.array(reference.seed_words(case.seed), np.uint32),

@@ -43,9 +43,8 @@ def arriving(ages: Array, delays: Array) -> Array:
     """
     arrives = delays.astype(jnp.uint32) + 1
     unlike = ages ^ (arrives * EACH)
-    high = (
-        np.uint32(128) * EACH
-    )  # is set where a byte of 0 to 127 that is not 0 gains 127
+    # Is set where a byte of 0 to 127 that is not 0 gains 127.
+    high = np.uint32(128) * EACH
     return ((unlike + OLDEST * EACH) & high) != high
 
 
@@ -72,7 +71,18 @@ class Neurons(NamedTuple):
 def connections(
     network: Network, backend: str | None, shares: int = 1, share: Array = 0
 ) -> JITBlocks:
-    """All connections, or those onto one of equal shares of every population."""
+    """All connections, or those onto one of equal shares of every population.
+
+    Raises
+    ------
+    ValueError
+        A population cannot be cut into as many equal shares.
+    """
+    uneven = [size for size in network.sizes if size % shares]
+    if uneven:
+        raise ValueError(
+            f"{shares} devices cannot share populations of {uneven} neurons equally"
+        )
     count = len(network.sizes)
     blocks: list[list[JITNormal | None]] = [[None] * count for _ in range(count)]
     for block in network.blocks:
@@ -121,6 +131,11 @@ def make_step(
     from_current = v_per_current.to_decimal(u.mV / u.pA)
     threshold = (par.v_threshold - par.v_rest).to_decimal(u.mV)
     refractory = round(par.refractory / h)
+    if not par.steps_per_ms <= refractory < OLDEST:
+        raise ValueError(
+            f"a refractory time of {refractory} steps must be at least a millisecond,"
+            f" {par.steps_per_ms} steps, and less than {OLDEST} steps"
+        )
     if par.max_delay_steps > min(REMEMBERED * refractory, int(OLDEST) - 2):
         raise ValueError(
             f"a delay of {par.max_delay_steps} steps is too long: a neuron that is"
@@ -147,6 +162,7 @@ def make_step(
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
         arrived = synaptic_input(arriving(ages, delays)).to_decimal(u.pA)
-        return Neurons(v, decay_i * neurons.current + arrived, ages)
+        current = decay_i * neurons.current + arrived.astype(jnp.float32)
+        return Neurons(v, current, ages)
 
     return step

@@ -3,8 +3,8 @@
 
 77,169 leaky integrate-and-fire neurons under one square millimetre of cortex,
 in eight populations, with about 0.3 billion synapses of normally distributed
-weight (T. C. Potjans and M. Diesmann, Cerebral Cortex 24 (2014) 785). Every
-block of synapses between two populations is one call of `synjit.binary_jitnmv`.
+weight (T. C. Potjans and M. Diesmann, Cerebral Cortex 24 (2014) 785). The synapses
+between two populations are one `synjit.JITNormal`, all of them one `synjit.JITBlocks`.
 
 `Parameters` holds the numbers of the model; `build` draws a network from a seed,
 as small as its blocks' seeds, the delays and the initial potentials.
