@@ -335,6 +335,14 @@ def test_the_dtype_is_what_jax_promotes_the_factors_to(backend, x64):
         np.testing.assert_allclose(result, want, rtol=tolerance, atol=10 * tolerance)
 
 
+def test_mixed_dtypes_give_that_of_the_sum(backend):
+    x = events()
+    b = grid(lambda place: matrix(place, backend))
+    b[0][1] = b[0][1].replace(w_loc=np.float16(0.5), w_scale=np.float16(0.25))
+    mixed = synjit.JITBlocks(b)
+    assert (mixed @ x).dtype == mixed.dtype == mixed.todense().dtype == np.float32
+
+
 def test_what_is_not_a_number_stays_in_its_rows(backend):
     for weight in (np.nan, np.inf, -0.0):
         b = grid(lambda place: matrix(place, backend))

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from synjit.demo import Parameters, build, run, simulate
-from synjit.demo.dynamics import arriving, make_step, no_spikes, remember, youngest
+from synjit.demo.dynamics import (
+    Neurons,
+    arriving,
+    make_step,
+    no_spikes,
+    remember,
+    youngest,
+)
 from synjit.demo.report import table
 from synjit.reference import DRAW_VERSION
 
@@ -148,6 +155,16 @@ def test_a_delay_longer_than_the_memory_for_spikes_is_refused():
     par = Parameters(max_delay_steps=81)
     with pytest.raises(ValueError, match="delay of 81 steps is too long"):
         make_step(build(0.01, parameters=par), None)
+
+
+def test_a_step_keeps_its_dtypes_under_x64(x64):
+    network = build(0.005)
+    floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
+    words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
+    delays = jax.ShapeDtypeStruct(floats.shape, np.uint8)
+    neurons = Neurons(floats, floats, words)
+    after = jax.eval_shape(make_step(network, None), neurons, delays, floats)
+    assert [leaf.dtype for leaf in after] == [leaf.dtype for leaf in neurons]
 
 
 # --- runs -------------------------------------------------------------------------
