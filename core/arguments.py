@@ -15,7 +15,7 @@ import numpy as np
 
 from . import reference, units
 from .law import traced_law
-from .primitives import undifferentiable_prob
+from .primitives import undifferentiable_prob, whole
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 MAX_LENGTH = 2**31 - 1
@@ -251,7 +251,7 @@ def check_operand(
         raise ValueError(
             f"{name} must have shape {axes} to be multiplied by {of}, got {value.shape}"
         )
-    return jnp.asarray(value), unit
+    return whole(jnp.asarray(value)), unit
 
 
 def result_dtype(*values: Any) -> np.dtype:

@@ -180,6 +180,14 @@ def _varying_axes(operand: Any) -> frozenset[str]:
     return aval.vma  # its name before jax 0.10.2
 
 
+def whole(operand: Any) -> Any:
+    """Gather what a mesh of explicit axes has cut: every device draws for all of it."""
+    cut = jax.typeof(operand).sharding
+    if all(axis is None for axis in cut.spec):
+        return operand
+    return jax.sharding.reshard(operand, cut.update(spec=jax.sharding.PartitionSpec()))
+
+
 def undifferentiable_prob(prob: jax.Array) -> jax.Array:
     """Pass prob on, and refuse to be differentiated."""
     return prob_p.bind(prob)
@@ -357,6 +365,7 @@ ad.primitive_jvps[prob_p] = _prob_jvp
 
 def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) -> Any:
     """One matrix and many vectors: one product. Many matrices: one after the other."""
+    args = [whole(arg) for arg in args]
     if all(axis is None for i, axis in enumerate(axes) if i != 3):
         *matrix, operand = args[:4]
         operand = jnp.moveaxis(operand, axes[3], -1)
