@@ -36,6 +36,16 @@ def check_shape(shape: Any) -> tuple[int, int]:
     return lengths[0], lengths[1]
 
 
+# --- flags ------------------------------------------------------------------------
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """True or False, which decide what is compiled."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {_describe(value)}")
+    return bool(value)
+
+
 # --- origin -----------------------------------------------------------------------
 
 
@@ -214,8 +224,6 @@ def check_weights(w_loc: Any, w_scale: Any) -> Weights:
 
 def _scalar(value: Any, name: str) -> Any:
     wanted = f"{name} must be one real number, given as a scalar or an array of one"
-    if isinstance(value, (list, tuple)):
-        value = np.asarray(value)
     if isinstance(value, (bool, int)):
         value = float(value)
     if isinstance(value, float):
@@ -224,7 +232,10 @@ def _scalar(value: Any, name: str) -> Any:
         raise TypeError(f"{wanted}, got {_describe(value)}")
     if value.shape not in {(), (1,)} or not _is_real(value.dtype):
         raise TypeError(f"{wanted}, got {_describe(value)}")
-    return value.reshape(())
+    value = value.reshape(())
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iu":
+        return float(value)  # as of Python; JAX may cut it to 32 bits
+    return value
 
 
 # --- the operand ------------------------------------------------------------------
@@ -234,9 +245,8 @@ def check_operand(
     operand: Any, name: str, shape: tuple[int, int], transpose: bool, rank: int
 ) -> tuple[jax.Array, Any]:
     """A real array whose first axis has the length that the matrix takes; its unit."""
+    check_flag(transpose, "transpose")
     value, unit = units.split(operand)
-    if isinstance(value, (list, tuple)):
-        value = np.asarray(value)
     if not hasattr(value, "dtype"):
         raise TypeError(f"{name} must be an array, got {_describe(value)}")
     if not _is_real(value.dtype):
@@ -251,7 +261,16 @@ def check_operand(
         raise ValueError(
             f"{name} must have shape {axes} to be multiplied by {of}, got {value.shape}"
         )
-    return whole(jnp.asarray(value)), unit
+    array = jnp.asarray(value)
+    if array.dtype != value.dtype and value.dtype.kind in "iu" and value.size:
+        kept = np.iinfo(array.dtype)
+        extremes = int(value.min()), int(value.max())
+        if extremes[0] < kept.min or extremes[1] > kept.max:
+            raise ValueError(
+                f"{name} has integers of {extremes[0]} to {extremes[1]}, which JAX "
+                f"would cut to {array.dtype}: pass floats, or enable jax_enable_x64"
+            )
+    return whole(array), unit
 
 
 def result_dtype(*values: Any) -> np.dtype:

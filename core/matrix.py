@@ -28,7 +28,7 @@ class Events:
     __array_ufunc__ = None  # numpy, leave @ to us
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value = units.gather(value)
 
     def __matmul__(self, matrix: Any) -> Any:
         """Multiply from the left."""
@@ -155,15 +155,14 @@ class JITNormal(RandomMatrix):
     ) -> None:
         arguments.check_weights(w_loc, w_scale)
         arguments.check_prob(prob)
-        self.w_loc = np.asarray(w_loc) if isinstance(w_loc, list) else w_loc
-        self.w_scale = np.asarray(w_scale) if isinstance(w_scale, list) else w_scale
-        self.prob = prob
+        self.w_loc, self.w_scale = units.gather(w_loc), units.gather(w_scale)
+        self.prob = units.gather(prob)
         self.key = arguments.check_seed(seed)[::-1]  # high word first, as in a JAX key
         self._stored_shape = arguments.check_shape(shape)
         arguments.check_origin(origin, self._stored_shape)
         self.origin = tuple(origin)
         self._known = self._what_is_known()
-        self.corder = bool(corder)
+        self.corder = arguments.check_flag(corder, "corder")
         self.backend = backend
         self.transposed = False
 
@@ -216,8 +215,11 @@ class JITNormal(RandomMatrix):
 
     @property
     def seed(self) -> Any:
-        """The seed: an integer, or words (high, low) where it is traced or many."""
-        if isinstance(self.key, jax.core.Tracer) or np.shape(self.key) != (2,):
+        """The seed: an integer, or what stands for its words (high, low)."""
+        known = isinstance(self.key, (np.ndarray, jax.Array))
+        if not known or isinstance(self.key, jax.core.Tracer):
+            return self.key
+        if self.key.shape != (2,) or self.key.dtype != np.uint32:
             return self.key
         high, low = (int(word) for word in np.asarray(self.key))
         return (high << 32) | low

@@ -200,13 +200,18 @@ def _product(name: str, abstract_eval: Any) -> jex.Primitive:
     primitive = jex.Primitive(f"synjit_{name}")
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract_eval)
-    primitive.def_impl(lambda *operands, static: _jitted(primitive, static)(*operands))
+    primitive.def_impl(functools.partial(_compiled, primitive))
     for platform in PLATFORMS:
         rule = mlir.lower_fun(
             functools.partial(_run, name, platform), multiple_results=True
         )
         mlir.register_lowering(primitive, rule, platform=platform)
     return primitive
+
+
+def _compiled(primitive: jex.Primitive, *operands: Any, static: Static) -> Any:
+    with jax.disable_jit(False):  # a kernel runs compiled, or not at all
+        return _jitted(primitive, static)(*operands)
 
 
 @functools.cache
@@ -371,7 +376,12 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
         operand = jnp.moveaxis(operand, axes[3], -1)
         length, batch, size = operand.shape
         operand = operand.reshape(length, batch * size)
-        results = primitive.bind(*matrix, operand, *args[4:], static=static)
+        product = functools.partial(primitive.bind, static=static)
+        if operand.size == 0:  # backends are not asked for nothing
+            like = jax.eval_shape(product, *matrix, operand, *args[4:])
+            results = [jnp.zeros(r.shape, r.dtype) for r in like]
+        else:
+            results = product(*matrix, operand, *args[4:])
         return [r.reshape(len(r), batch, size) for r in results], [2] * len(results)
 
     batched = [

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, primitives, reference, units, weighing
+from . import arguments, dispatch, primitives, units, weighing
 from .hookspecs import Product
 from .primitives import Matrix, Static
 
@@ -264,6 +264,7 @@ def jitn(
     True
     """
     shape = arguments.check_shape(shape)
+    transpose = arguments.check_flag(transpose, "transpose")
     static = Static(shape, corder=corder, backend=backend)
     result = _product("dense", w_loc, w_scale, prob, None, seed, origin, static)
     return result.T if transpose else result
@@ -283,7 +284,10 @@ def _product(
     static: Static,
 ) -> Any:
     """Check what is left to check, compute, and put the unit back."""
-    static = static._replace(backend=dispatch.resolve(static.backend))
+    static = static._replace(
+        backend=dispatch.resolve(static.backend),
+        corder=arguments.check_flag(static.corder, "corder"),
+    )
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
     words = arguments.check_seed(seed)
@@ -318,19 +322,15 @@ def compute(
 ) -> jax.Array:
     """Combine what the primitives sum up: w_loc * ones + w_scale * z * 2**-16."""
     accurate = arguments.compute_dtype(dtype)
-    loc, scale = loc.astype(accurate), scale.astype(accurate)
+    loc, scale = (jnp.asarray(weight).astype(accurate) for weight in (loc, scale))
     if 0 in static.shape or (value is not None and 0 in value.shape):
         rest = static.shape if value is None else (static.length_out, *value.shape[1:])
         return jnp.zeros(rest, dtype)
-    z_unit = accurate.type(weighing.Z_UNIT)
     if product == "dense":
-        z = primitives.dense(matrix, static)
-        result = jnp.where(
-            z == reference.ABSENT, 0, loc + scale * (z.astype(accurate) * z_unit)
-        )
+        result = weighing.entries(loc, scale, primitives.dense(matrix, static))
     elif product == "floats":
         ones, z = primitives.floats(matrix, value.astype(accurate), static)
-        result = loc * ones + scale * (z * z_unit)
+        result = loc * ones + scale * (z * accurate.type(weighing.Z_UNIT))
     else:
         result = primitives.weighted_events(loc, scale, matrix, value, static)
     if valid is not None:

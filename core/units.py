@@ -10,6 +10,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 
 def is_quantity(value: Any) -> bool:
     """Whether a value is a brainunit quantity."""
@@ -34,11 +38,24 @@ def split(value: Any) -> tuple[Any, Any]:
 
     A dimensionless quantity is the plain number that it equals.
     """
+    value = gather(value)
     if not is_quantity(value):
         return value, None
     if value.dim.is_dimensionless:
         return value.to_decimal(), None
     return value.mantissa, value.unit
+
+
+def gather(value: Any) -> Any:
+    """Make an array of a list, or a quantity if it is of quantities."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    if any(map(is_quantity, value)):
+        import brainunit
+
+        return brainunit.Quantity(value)
+    traced = any(isinstance(number, jax.Array) for number in value)
+    return jnp.asarray(value) if traced else np.asarray(value)
 
 
 def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
@@ -49,6 +66,7 @@ def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
     brainunit.DimensionMismatchError
         Their dimensions differ.
     """
+    first, second = gather(first), gather(second)
     if is_quantity(first) or is_quantity(second):
         import brainunit
 

@@ -29,6 +29,20 @@ def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.A
     return ones + jnp.where(z > -(2.0**31), scale * (z * loc.dtype.type(Z_UNIT)), 0)
 
 
+def entries(loc: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
+    """Entries of the matrix, as a product with one event gives them; 0 for ABSENT.
+
+    Two conditions hold wherever there is a connection, and keep the product from being
+    fused with the sum, as in ``weigh``: two, for the sum of a constant and a choice
+    is a choice of sums to a compiler.
+    """
+    number = z.astype(loc.dtype)
+    ones = jnp.where(number < 2.0**30, loc, 0)
+    product = scale * (number * loc.dtype.type(Z_UNIT))
+    spread = jnp.where(number > -(2.0**30), product, 0)
+    return jnp.where(z == reference.ABSENT, 0, ones + spread)
+
+
 def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:
     """Add up what the blocks give, each group of rows in the order of its columns.
 

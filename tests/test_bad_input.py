@@ -66,6 +66,34 @@ def test_matrix_of_a_wrong_shape():
         synjit.jitnmm(1.0, 0.1, 0.5, np.ones((4, 2)), 42, shape=(3, 5))
 
 
+@pytest.mark.parametrize("wide", [3_000_000_000, -(2**31) - 1, 2**62])
+def test_integers_that_jax_would_cut(wide):
+    vector = [0, 1, 2, 3, wide]
+    with pytest.raises(ValueError, match=r"vector has integers of .* cut to int32"):
+        call(vector=vector)
+    B = np.array(vector)[:, None]  # noqa: N806
+    with pytest.raises(ValueError, match=r"B has integers of .* cut to int32"):
+        synjit.jitnmm(1.0, 0.1, 0.5, B, 42, shape=(3, 5))
+    with jax.enable_x64(True):
+        assert call(vector=vector).shape == (3,)
+
+
+@pytest.mark.parametrize("wide", [2**40, np.int64(2**40), np.array([2**40])])
+def test_an_integer_weight_is_not_cut(wide):
+    assert call(w_loc=wide, w_scale=0.0).max() >= 2.0**40
+
+
+@pytest.mark.parametrize("flag", [None, 1, "yes", jnp.array(True)])
+def test_flags_that_are_neither_true_nor_false(flag):
+    for name in ("transpose", "corder"):
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got"):
+            synjit.jitn(1.0, 0.1, 0.5, 42, shape=(3, 5), **{name: flag})
+        with pytest.raises(TypeError, match=f"{name} must be True or False, got"):
+            call(vector=VECTOR[: 3 if name == "transpose" else 5], **{name: flag})
+    with pytest.raises(TypeError, match="corder must be True or False, got"):
+        synjit.JITNormal(1.0, 0.1, 0.5, 42, shape=(3, 5), corder=flag)
+
+
 @pytest.mark.parametrize("vector", [np.ones(5, complex), np.array(["a"] * 5)])
 def test_vector_of_a_wrong_dtype(vector):
     with pytest.raises(TypeError, match="vector must be boolean, integer or real, got"):
@@ -178,6 +206,22 @@ def test_a_size_of_zero_gives_a_size_of_zero(shape):
         3,
         0,
     )
+
+
+@pytest.mark.parametrize("many", [list, tuple])
+def test_lists_are_arrays(many):
+    np.testing.assert_array_equal(
+        call(w_loc=many([1.0]), w_scale=many([0.1]), prob=many([0.5])), call()
+    )
+    np.testing.assert_array_equal(call(vector=many([1, 0, 1, 1, 0])), call())
+    one = synjit.JITNormal(many([1.0]), many([0.1]), many([0.5]), 42, shape=(3, 5))
+    np.testing.assert_array_equal(one @ VECTOR, call())
+    np.testing.assert_array_equal(jax.jit(lambda m: m @ VECTOR)(one), call())
+    np.testing.assert_array_equal((one * 1.0) @ VECTOR, call())
+    events = synjit.Events(many([1, 0, 1]))
+    np.testing.assert_array_equal(events @ one, one.T @ events)
+    traced = jax.jit(lambda w: call(w_loc=many([w])))
+    np.testing.assert_array_equal(traced(1.0), call())
 
 
 def test_a_python_int_is_a_float():

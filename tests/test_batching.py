@@ -141,6 +141,19 @@ def test_a_batch_of_weights_draws_nothing_again(backend):
     assert "scan" not in text
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_no_backend_is_asked_for_a_batch_of_none(binary, backend):
+    product = synjit.binary_jitnmv if binary else synjit.jitnmv
+
+    def f(x):
+        return product(1.0, 0.1, 0.3, x, 42, shape=(3, 5), backend=backend)
+
+    none, traced = jnp.zeros((0, 5)), jax.make_jaxpr(jax.vmap(f))
+    assert jax.vmap(f)(none).shape == (0, 3)
+    assert "synjit" not in str(traced(none))
+    assert "synjit" in str(traced(jnp.zeros((1, 5))))
+
+
 def test_a_batch_of_vectors_is_one_product(backend):
     def f(x):
         return synjit.binary_jitnmv(0.5, 0.2, 0.3, x, 7, shape=SHAPE, backend=backend)

@@ -141,6 +141,29 @@ def test_every_product_sees_the_dense_matrix(prob, backend):
                 assert np.all(np.abs(one - expected) <= bound)
 
 
+@pytest.mark.parametrize("w", [np.float32(0.3), np.float64(0.3)])
+@pytest.mark.usefixtures("x64")
+def test_an_entry_is_what_one_event_gives(w, backend):
+    """To the bit, in every program: a fused multiply-add would round otherwise."""
+    shape = (2000, 7)
+    event = np.arange(7) == 3
+
+    def column(seed):
+        matrix = synjit.jitn(w, w / 3, 0.5, seed, shape=shape, backend=backend)
+        return matrix[:, 3]
+
+    def product(seed):
+        return synjit.binary_jitnmv(
+            w, w / 3, 0.5, event, seed, shape=shape, backend=backend
+        )
+
+    right = product(42)
+    assert right.dtype == w.dtype
+    assert np.count_nonzero(right) > 900
+    for f in (column, jax.jit(column), jax.jit(product)):
+        np.testing.assert_array_equal(f(42), right)
+
+
 def test_a_smaller_shape_is_the_corner(backend):
     large = synjit.jitn(1.0, 0.1, 0.1, SEED, shape=(3000, 40), backend=backend)
     small = synjit.jitn(1.0, 0.1, 0.1, SEED, shape=(1029, 17), backend=backend)

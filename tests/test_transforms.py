@@ -100,6 +100,19 @@ def test_donated_buffers(backend):
     np.testing.assert_array_equal(f(kept.copy()), f(kept + 0))
 
 
+def test_without_jit(backend):
+    """Kernels are compiled all the same; what is around them runs op by op."""
+    x = jnp.asarray(X)
+    right = spikes(x, backend=backend)
+    gradient = jax.grad(lambda w: spikes(x, w_loc=w, backend=backend).sum())(0.5)
+    with jax.disable_jit():
+        np.testing.assert_array_equal(spikes(x, backend=backend), right)
+        one = jnp.float32(0.5)
+        np.testing.assert_array_equal(spikes(x, w_loc=one, backend=backend), right)
+        got = jax.grad(lambda w: spikes(x, w_loc=w, backend=backend).sum())(one)
+    np.testing.assert_allclose(got, gradient, rtol=1e-6)
+
+
 def test_debug_nans(backend):
     with jax.debug_nans(True):
         spikes(X, backend=backend)

@@ -70,6 +70,14 @@ def test_millivolts_against_volts(backend):
     )
 
 
+def test_lists_of_quantities(backend):
+    given = ([1.0 * u.mV], [0.1 * u.mV], 0.5, X, SEED)
+    plain = (1.0 * u.mV, 0.1 * u.mV, *given[2:])
+    options = {"shape": SHAPE, "backend": backend}
+    got = synjit.binary_jitnmv(*given, **options)
+    assert u.math.allclose(got, synjit.binary_jitnmv(*plain, **options))
+
+
 def test_mismatches(backend):
     for loc, scale in ((1.0 * u.mV, 0.1 * u.pA), (1.0, 0.1 * u.mV), (1.0 * u.mV, 0.1)):
         with pytest.raises(u.DimensionMismatchError):
