@@ -181,6 +181,9 @@ def main() -> int:
     parser.add_argument("battery", choices=("small", "crush", "big"))
     parser.add_argument("streams", nargs="*", help="such as weights,columns,plain")
     parser.add_argument("--seed", type=lambda v: int(v, 0), default=SEED)
+    parser.add_argument(
+        "--tests", type=int, nargs="+", help="numbers of the tests; all of the battery"
+    )
     parser.add_argument("--testu01", default="/usr", help="where it is installed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at once")
     parser.add_argument(
@@ -200,7 +203,7 @@ def main() -> int:
         with ThreadPoolExecutor(args.jobs) as pool:
             waiting = []
             for kind, order, bits in streams:
-                numbers = range(1, TESTS[args.battery] + 1)
+                numbers = args.tests or range(1, TESTS[args.battery] + 1)
                 stream = (kind, order, bits)
                 parts = [Part(args.battery, stream, args.seed, n) for n in numbers]
                 texts = [pool.submit(part.text, program, folder) for part in parts]
