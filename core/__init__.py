@@ -4,10 +4,12 @@
 from . import hookspecs, reference
 from .arguments import last_seed, new_seed
 from .blocks import JITBlocks
-from .dispatch import BackendError, default_backend, explain
+from .dispatch import BackendError, default_backend
+from .explanation import explain
 from .hookspecs import Backend, Problem, hookimpl
 from .matrix import Events, JITNormal
 from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
+from .stored import export_checks, prepare
 
 __all__ = [
     "Backend",
@@ -20,6 +22,7 @@ __all__ = [
     "binary_jitnmv",
     "default_backend",
     "explain",
+    "export_checks",
     "hookimpl",
     "hookspecs",
     "jitn",
@@ -27,5 +30,6 @@ __all__ = [
     "jitnmv",
     "last_seed",
     "new_seed",
+    "prepare",
     "reference",
 ]

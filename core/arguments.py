@@ -139,6 +139,8 @@ def new_seed() -> int:
     Returns
     -------
     int in [0, 2**63)
+        More than JAX traces without ``jax_enable_x64``: see ``binary_jitnmv`` on how
+        to pass one to a function under ``jax.jit`` or ``jax.vmap``.
     """
     return secrets.randbits(63)
 

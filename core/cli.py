@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synjit.hookspecs import Backend
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +23,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all is well, 1 if a backend does not conform, 2 if it was asked wrongly.
     """
     options = _parser().parse_args(arguments)
-    code: int = options.run(options)
+    from synjit.dispatch import BackendError
+
+    try:
+        code: int = options.run(options)
+    except (AskedWronglyError, BackendError, OSError) as wrong:
+        print(f"synjit: {wrong}", file=sys.stderr)
+        return 2
     return code
+
+
+class AskedWronglyError(Exception):
+    """The command cannot do what it was asked for; the text says why."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--transient", type=float, default=200.0, help="ms not counted")
     demo.add_argument("--seed", type=int, default=1)
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder")
+    demo.add_argument(
+        "--no-pictures",
+        action="store_true",
+        help="write no folder: needs no matplotlib",
+    )
     demo.add_argument("--backend", help="name; without one, the best that conforms")
     demo.set_defaults(run=_demo)
     return parser
@@ -99,36 +118,28 @@ def _backends(options: argparse.Namespace) -> int:
 
 
 def _conformance(options: argparse.Namespace) -> int:
-    import jax
-
     from synjit.conformance import full_checks, run_full
     from synjit.conformance.report import as_json, as_text
+    from synjit.dispatch import check_name
     from synjit.registry import registry
 
     names = [str(check) for check in full_checks()]
     chosen = [name for name in names if fnmatchcase(name, options.only)]
     if not chosen:
-        print(f"no check's name matches {options.only!r}; --list prints them all")
-        return 2
+        raise AskedWronglyError(
+            f"no check's name matches {options.only!r}; --list prints them all"
+        )
     if options.list:
         print("\n".join(chosen))
         return 0
     registered = registry().backends.get(options.name)
     if registered is None:
-        known = ", ".join(sorted(registry().backends)) or "none"
-        print(f"backend {options.name!r} is unknown; there are: {known}")
-        for name, reason in registry().quarantine.items():
-            print(f"  {name}: not loaded: {reason}")
-        return 2
+        check_name(options.name)  # an alias, if it passes
+        raise AskedWronglyError(f"{options.name!r} is an alias: name the backend")
     backend = registered.backend
-    platforms = [options.platform] if options.platform else backend.platforms
-    platform = next((p for p in platforms if _is_here(p)), None)
-    if platform is None or platform not in backend.platforms:
-        print(
-            f"backend {backend.name!r} is for {', '.join(backend.platforms)}; "
-            f"JAX has {jax.default_backend()} here"
-        )
-        return 2
+    platform = _platform(backend, options.platform)
+    if options.json:
+        options.json.touch()
     show = sys.stderr.isatty()
 
     def progress(result: object) -> None:
@@ -150,6 +161,20 @@ def _conformance(options: argparse.Namespace) -> int:
     return 0 if report.conforms else 1
 
 
+def _platform(backend: Backend, wanted: str | None) -> str:
+    """Give the platform that was asked for, or the backend's first that is here."""
+    import jax
+
+    platforms = [p for p in backend.platforms if wanted in {None, p} and _is_here(p)]
+    if not platforms:
+        raise AskedWronglyError(
+            f"backend {backend.name!r} is for {', '.join(backend.platforms)}; "
+            f"{wanted or 'that'} is not among them or not here, where JAX has "
+            f"{jax.default_backend()}"
+        )
+    return platforms[0]
+
+
 def _is_here(platform: str) -> bool:
     import jax
 
@@ -162,21 +187,27 @@ def _is_here(platform: str) -> bool:
 def _support_table(options: argparse.Namespace) -> int:
     from synjit.conformance.report import support_table
 
-    print(support_table(options.reports), end="")
+    try:
+        print(support_table(options.reports), end="")
+    except ValueError as error:
+        raise AskedWronglyError(error) from error
     return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
     from synjit import demo
 
-    demo.run(
-        scale=options.scale,
-        duration=options.duration,
-        transient=options.transient,
-        seed=options.seed,
-        out=options.out,
-        backend=options.backend,
-    )
+    try:
+        demo.run(
+            scale=options.scale,
+            duration=options.duration,
+            transient=options.transient,
+            seed=options.seed,
+            out=None if options.no_pictures else options.out,
+            backend=options.backend,
+        )
+    except (ValueError, ModuleNotFoundError) as error:
+        raise AskedWronglyError(error) from error
     return 0
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
 
 import jax
-import numpy as np
 
-from . import gate, reference
-from .hookspecs import NO_GRID, Backend, Grid, Problem, Product
+from . import gate
+from .hookspecs import Backend, Problem
 from .registry import Registered, registry
 
 
@@ -45,9 +42,9 @@ def candidates(name: str | None) -> list[Registered]:
 
 def why_not(candidate: Registered, problem: Problem, name: str | None = None) -> str:
     """Give the reason why a backend cannot run a problem; empty if it can."""
-    unfit = _unfit(candidate.backend, problem, name)
-    if unfit:
-        return unfit
+    misfit = unfit(candidate.backend, problem, name)
+    if misfit:
+        return misfit
     reasons = (_why_not_asked(candidate, asked) for asked in candidate.asked(problem))
     return next((reason for reason in reasons if reason), "")
 
@@ -64,7 +61,7 @@ def _why_not_asked(candidate: Registered, problem: Problem) -> str:
     return gate.verdict(candidate, problem).why_not(problem)
 
 
-def _unfit(backend: Backend, problem: Problem, name: str | None) -> str:
+def unfit(backend: Backend, problem: Problem, name: str | None) -> str:
     """Give the reason that a backend's own description already is; empty if none."""
     if problem.platform not in backend.platforms:
         return f"it is for {', '.join(backend.platforms)}, not for {problem.platform}"
@@ -142,131 +139,3 @@ def check_name(name: str | None, source: str = "") -> None:
         known = ", ".join(sorted(registry().backends)) or "none"
         text = f"backend {name!r}{source} is unknown; there are: {known}"
         raise BackendError("\n  ".join([text, *_lines({})]))
-
-
-# --- explaining -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Which backend runs a problem, and why not the others.
-
-    Attributes
-    ----------
-    problem : Problem
-    backend : str or None
-        None if there is none, and the product would raise.
-    grade : str
-        What its choice rests on, in words.
-    reasons : dict
-        For every other backend, loaded or not, why it is not taken.
-    """
-
-    problem: Problem
-    backend: str | None
-    grade: str
-    reasons: dict[str, str]
-
-    def __str__(self) -> str:
-        """Write it out, a line for each backend."""
-        p = self.problem
-        lines = [
-            f"{p.product}{' transposed' if p.transpose else ''}, shape {p.shape}, "
-            f"batch {p.batch}, on {p.platform}: {self.backend or 'no backend'}"
-            + (f" ({self.grade})" if self.grade else "")
-        ]
-        lines += [f"{name}: {reason}" for name, reason in self.reasons.items()]
-        return "\n  ".join(lines)
-
-
-def explain(
-    product: Product = "events",
-    *,
-    shape: tuple[int, int] = (1000, 1000),
-    grid: Grid = NO_GRID,
-    prob: float | None = None,
-    transpose: bool = False,
-    batch: int = 1,
-    dtype: Any = "float32",
-    platform: str | None = None,
-    backend: str | None = None,
-) -> Explanation:
-    """Say which backend would run a product, and for every other one why not.
-
-    Parameters
-    ----------
-    product : {"events", "floats", "dense", "blocks"}
-        Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like; of ``JITBlocks``
-        with events.
-    shape, transpose, backend
-        As of the call; the shape of blocks is that of their grid.
-    grid : Grid
-        Of "blocks": ``JITBlocks.grid``.
-    prob : float, optional
-        Left out if it is traced.
-    batch : int
-        Number of vectors.
-    dtype : dtype
-        Of the sums of "floats" and "blocks": float32 or float64.
-    platform : str, optional
-        "cpu", "cuda", "rocm" or "tpu"; without one, JAX's default.
-
-    Returns
-    -------
-    Explanation
-        To be printed. The gate has been passed by the backend that it names.
-
-    Examples
-    --------
-    >>> import synjit
-    >>> synjit.explain(shape=(100, 100), platform="cpu").backend
-    'numba'
-    """
-    if platform is None:
-        platform = jax.default_backend()
-        platform = {"gpu": "cuda"}.get(platform, platform)
-    if (product == "blocks") != bool(grid.blocks):
-        raise ValueError(
-            f'"blocks" and no other product takes a grid of some; got {product!r} '
-            f"with {len(grid.blocks)} blocks"
-        )
-    if product == "blocks" and transpose:
-        raise ValueError(
-            "blocks are not multiplied transposed at once: B.T is a product for each "
-            "block, of events or of floats"
-        )
-    problem = Problem(
-        product=product,
-        shape=(sum(grid.rows), sum(grid.columns)) if grid.blocks else shape,
-        transpose=transpose,
-        batch=0 if product == "dense" else batch,
-        dtype=str(np.dtype(dtype)) if product in {"floats", "blocks"} else "int32",
-        corder=True,
-        log2_chunk=None if prob is None else reference.law(prob).log2_chunk,
-        platform=platform,
-        grid=grid,
-    )
-    name = resolve(backend)
-    chosen: Registered | None = None
-    reasons = {}
-    for candidate in candidates(None):
-        own = candidate.backend
-        if name is not None and candidate not in registry().named(name):
-            reasons[own.name] = f"backend {name!r} was asked for"
-        elif chosen is not None:
-            reasons[own.name] = _unfit(own, problem, name) or (
-                f"{chosen.backend.name!r} comes first "
-                f"(priority {chosen.backend.priority}, this one {own.priority})"
-            )
-        else:
-            reason = why_not(candidate, problem, name)
-            if reason:
-                reasons[own.name] = reason
-            else:
-                chosen = candidate
-    for broken, reason in registry().quarantine.items():
-        reasons[broken] = f"not loaded: {reason}"
-    if chosen is None:
-        return Explanation(problem, None, "", reasons)
-    grade = gate.MEANING[gate.verdict(chosen, chosen.asked(problem)[0]).grade]
-    return Explanation(problem, chosen.backend.name, grade, reasons)

@@ -262,4 +262,13 @@ def _cases(asked: Asked) -> list[Case]:
 def _limit(registered: Registered, platform: str) -> float:
     interpreted = platform in registered.backend.interpreted_on
     usual = SECONDS_INTERPRETED if interpreted else SECONDS
-    return float(os.environ.get("SYNJIT_GATE_SECONDS", usual))
+    given = os.environ.get("SYNJIT_GATE_SECONDS", "")
+    try:
+        limit = float(given or usual)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise ValueError(
+            f"SYNJIT_GATE_SECONDS must be a number of seconds above 0, got {given!r}"
+        )
+    return limit

@@ -3,9 +3,9 @@
 
 A backend is a pluggy plugin (a module or an object) with the hooks below.
 Two say what it is and what it can take; they must be cheap, and must not import
-kernels. Three give the products, as functions that JAX can trace. Two more,
-``synjit_weighted`` and ``synjit_blocks``, may be left out: synjit then makes them of
-``synjit_events``.
+kernels. Three give the products, as functions that JAX can trace. Three more may be
+left out: ``synjit_weighted`` and ``synjit_blocks``, which synjit then makes of
+``synjit_events``, and ``synjit_custom_calls``, for programs that are stored.
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
 that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results, and
@@ -33,6 +33,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import jax
 
 PROJECT = "synjit"
@@ -296,5 +298,20 @@ def synjit_dense(
     -------
     int32 (m, n)
         z where there is a connection, ``synjit.reference.ABSENT`` elsewhere.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_custom_calls() -> dict[str, Callable[[], object]]:
+    """Name the custom calls that programs with your products contain.
+
+    This hook is optional: without it, programs with custom calls of your own cannot be
+    stored by ``jax.export`` without naming them, nor run where none of them was traced.
+
+    Returns
+    -------
+    dict
+        Their names, each with what makes the call known to XLA in this process.
     """
     raise NotImplementedError

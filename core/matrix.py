@@ -108,8 +108,12 @@ class JITNormal(RandomMatrix):
     other convention, ``spikes @ W`` with W of shape (pre, post), take
     ``JITNormal.pre_post``, whose events are as cheap there.
 
-    Where both the weights and a float array on the left have a unit, write
-    ``M.T @ x`` for ``x @ M``: brainunit does not hand the latter on.
+    brainunit takes apart what it finds on the left, and does not know this class. Write
+    ``M * u.mV`` for ``u.mV * M``, and where both the weights and a float array x have a
+    unit, ``M.T @ x`` for ``x @ M``: that would raise or, if their dimension is the
+    same, give a product without the weights' unit.
+
+    ``jax.grad`` by a matrix takes ``allow_int=True``, for the seed is part of it.
 
     Parameters
     ----------

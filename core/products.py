@@ -48,8 +48,10 @@ def binary_jitnmv(
         it is > 0: neither -1 nor NaN is one.
     seed : int, array or key, optional
         A Python or NumPy integer in [-2**63, 2**64), a scalar integer array (which may
-        be traced), or a JAX key. Without one, a seed is drawn; ``synjit.last_seed()``
-        gives it back.
+        be traced), or a JAX key. JAX cuts an integer to 32 bits when it traces it
+        without ``jax_enable_x64``: trace a key instead, the two words of which,
+        ``np.array([seed >> 32, seed & 0xFFFFFFFF], np.uint32)``, are the same seed.
+        Without one, a seed is drawn; ``synjit.last_seed()`` gives it back.
     shape : (int, int)
         Rows (post-synaptic) m and columns (pre-synaptic) n of W.
     transpose : bool
@@ -170,8 +172,9 @@ def jitnmv(
     Returns
     -------
     array (m,), or (n,) if ``transpose``
-        In the weights' unit times the vector's. A sum of k terms is off by at most
-        k units of rounding of the sum of their magnitudes.
+        In the weights' unit times the vector's. A sum over k connections is off by at
+        most k units of rounding of the sum of the magnitudes of ``w_loc * x`` and
+        ``w_scale * z * x``.
 
     Examples
     --------

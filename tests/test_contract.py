@@ -158,14 +158,35 @@ def test_command(capsys, tmp_path):
     assert json.loads(path.read_text())["ran"] == 2
     assert cli.main(["support-table", str(path)]) == 0
     assert "**does not conform**" in capsys.readouterr().out
-    assert cli.main(["conformance", "abacus"]) == 2
-    assert "backend 'abacus' is unknown; there are: " in capsys.readouterr().out
-    assert cli.main(["conformance", "numba", "--only", "nothing/*"]) == 2
-    assert "no check's name matches 'nothing/*'" in capsys.readouterr().out
     assert cli.main(["conformance", "numba", "--list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == FULL_COUNT
     assert cli.main(["backends"]) == 0
     assert "numba" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("conformance abacus", "backend 'abacus' is unknown; there are: "),
+        ("conformance pallas", "'pallas' is an alias"),
+        ("conformance numba --platform tpu", "'numba' is for cpu; tpu is not among"),
+        ("conformance numba --only nothing/*", "no check's name matches 'nothing/*'"),
+        ("conformance numba --json /dev/null/report", "/dev/null/report"),
+        ("support-table /dev/null/report", "/dev/null/report"),
+        ("support-table /dev/null", "Expecting value"),
+        ("demo --scale 0", "scale must be in (0, 1], got 0.0"),
+        ("demo --duration -5", "duration must be a whole number"),
+        ("demo --seed -1", "seed must be an integer"),
+        ("demo --out /dev/null", "/dev/null"),
+        ("demo --scale 0.01 --no-pictures --backend abacus", "'abacus' is unknown"),
+    ],
+)
+def test_commands_that_cannot_be(command, reason, capsys):
+    """Told in words before any work, by the exit status 2."""
+    assert cli.main(command.split()) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("synjit: ")
+    assert reason in told
 
 
 # --- the example ------------------------------------------------------------------

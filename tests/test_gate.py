@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import jax
@@ -342,6 +343,57 @@ def test_explain(second):
     assert "no backend" in text
     assert "numba: it is for cpu, not for tpu" in text
     assert "second: backend 'numba' was asked for" in text
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    def no_home(_path):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SYNJIT_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    with pytest.raises(OSError, match="/dev/null"):
+        cache_folder().mkdir(parents=True)
+
+
+def test_limits_that_are_no_number_of_seconds(monkeypatch):
+    for wrong in ("abc", "-1", "nan"):
+        monkeypatch.setenv("SYNJIT_GATE_SECONDS", wrong)
+        with pytest.raises(ValueError, match=f"SYNJIT_GATE_SECONDS .* got '{wrong}'"):
+            gate._limit(numba(), "cpu")
+
+
+def test_versions_of_modules_that_are_not_named_as_what_they_come_from():
+    assert certificate._version("_pytest") == f"pytest {metadata.version('pytest')}"
+    assert certificate._version("jax.numpy") == metadata.version("jax")
+    assert certificate._version("no_such_module") == "unknown"
+
+
+def test_explain_of_the_dense_matrix_transposed():
+    """It is drawn as it is, and transposed afterwards, as ``jitn`` does."""
+    explained = synjit.explain("dense", transpose=True, platform="cpu")
+    assert explained.backend == "numba"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"product": "binary_jitnmv"}, "product must be one of events, .*_jitnmv'"),
+        ({"platform": "abacus"}, "platform must be one of cpu, .* got 'abacus'"),
+        ({"shape": (3, -1)}, "shape must be two integers"),
+        ({"batch": 0}, "batch must be 1 or more, got 0"),
+        ({"prob": 1.5}, "prob must be one real number"),
+        ({"product": "floats", "dtype": "float16"}, "dtype must be one of .*float16"),
+        ({"product": "floats", "dtype": "float64"}, "float64 .* jax_enable_x64"),
+    ],
+)
+def test_explain_of_what_cannot_be(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        synjit.explain(**changes)
+
+
+def test_explain_takes_jax_s_name_of_a_gpu():
+    assert synjit.explain(platform="gpu").problem.platform == "cuda"
 
 
 def test_interpreted_is_taken_by_name_only(second):

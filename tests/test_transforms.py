@@ -2,6 +2,8 @@
 """jit, scan, remat, export, shard_map: the same matrix under all of them."""
 
 import functools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -166,21 +168,36 @@ def test_devices_draw_one_matrix(backend):
 def test_export_to_all_platforms_in_one_artifact():
     f = jax.jit(lambda x, seed: spikes(x, seed, backend=None))
     x = jnp.asarray(X)
-    checks = [
-        jax.export.DisabledSafetyCheck.custom_call(name)
-        for name in (
-            "synjit_numba_weighted_float32",
-            "__gpu$xla.gpu.triton",
-            "tpu_custom_call",
-        )
-    ]
-    exported = jax.export.export(
-        f, platforms=("cpu", "cuda", "tpu"), disabled_checks=checks
-    )(x, jnp.int32(SEED))
-    back = jax.export.deserialize(exported.serialize())
+    export = jax.export.export(
+        f,
+        platforms=("cpu", "cuda", "tpu"),
+        disabled_checks=synjit.export_checks(),
+    )
+    back = jax.export.deserialize(export(x, jnp.int32(SEED)).serialize())
     np.testing.assert_array_equal(
         back.call(x, jnp.int32(SEED)), spikes(X, backend=None)
     )
+
+
+@pytest.mark.parametrize("known", ["program", ""])
+def test_a_stored_program_runs_in_another_process(known, tmp_path):
+    f = jax.jit(lambda x: spikes(x, backend=None))
+    export = jax.export.export(f, disabled_checks=synjit.export_checks())
+    (tmp_path / "stored").write_bytes(export(jnp.asarray(X)).serialize())
+    np.save(tmp_path / "x.npy", X)
+    code = f"""
+import jax, numpy as np, synjit
+program = jax.export.deserialize(bytearray(open("stored", "rb").read()))
+synjit.prepare({known})
+np.save("y.npy", program.call(np.load("x.npy")))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), f(X))
+
+
+def test_what_is_no_stored_program():
+    with pytest.raises(TypeError, match=r"program must be a jax.export.Exported"):
+        synjit.prepare("stored")
 
 
 def test_threads_of_python(backend):

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -20,6 +22,8 @@ from synjit.reference import draw, normal, products, threefry
 from .frame import VERSION
 from .handlers import HANDLERS
 
+PREFIX = "synjit_numba_"
+
 _log = logging.getLogger("synjit")
 _lock = threading.Lock()
 _compiled: dict[str, object] = {}
@@ -27,7 +31,7 @@ _compiled: dict[str, object] = {}
 
 def target(name: str) -> str:
     """Name under which XLA knows a handler; compiles and registers it when new."""
-    full_name = f"synjit_numba_{name}"
+    full_name = f"{PREFIX}{name}"
     with _lock:
         if name not in _compiled:
             compiled = _compile(HANDLERS[name])
@@ -36,6 +40,11 @@ def target(name: str) -> str:
             )
             _compiled[name] = compiled
     return full_name
+
+
+def targets() -> dict[str, Callable[[], str]]:
+    """Name all handlers as XLA knows them, each with what registers it."""
+    return {f"{PREFIX}{name}": functools.partial(target, name) for name in HANDLERS}
 
 
 def _compile(handler):

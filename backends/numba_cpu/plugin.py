@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from synjit.hookspecs import Backend, Problem, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import jax
 
 
@@ -26,7 +29,9 @@ def synjit_backend() -> Backend:
 
 @hookimpl
 def synjit_refuses(problem: Problem) -> str:
-    """Take every problem."""
+    """Take every problem, if there is a compiler."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
+        return "NUMBA_DISABLE_JIT is set, and there are no kernels without a compiler"
     return ""
 
 
@@ -98,3 +103,11 @@ def synjit_dense(
     from . import calls
 
     return calls.dense(problem, seed, origin, law)
+
+
+@hookimpl
+def synjit_custom_calls() -> dict[str, Callable[[], object]]:
+    """All handlers, by the names that XLA knows them by."""
+    from . import ffi
+
+    return ffi.targets()

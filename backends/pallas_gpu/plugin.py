@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from synjit.hookspecs import Backend, Problem, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import jax
 
 # Elements of an operand, a result or a table of partial sums: indices are int32.
@@ -78,3 +80,9 @@ def synjit_dense(
     from . import calls
 
     return calls.dense(problem, seed, origin, law)
+
+
+@hookimpl
+def synjit_custom_calls() -> dict[str, Callable[[], object]]:
+    """What Pallas makes for Triton, which XLA knows already."""
+    return {"__gpu$xla.gpu.triton": lambda: None}

@@ -208,10 +208,12 @@ def _own_digest() -> str:
 
 @functools.cache
 def _version(module: str) -> str:
-    try:
-        return metadata.version(module)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """Versions of the distributions that a module comes from; most bear its name."""
+    top = module.partition(".")[0]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(top)
+    names = sorted(set(metadata.packages_distributions().get(top, ())))
+    return " ".join(f"{name} {metadata.version(name)}" for name in names) or "unknown"
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import brainunit as u
 
-from synjit.dispatch import explain
+from synjit import explain
 from synjit.reference import DRAW_VERSION
 
 from .dynamics import connections
@@ -48,8 +48,10 @@ def run(
     if out is not None and find_spec("matplotlib") is None:
         raise ModuleNotFoundError(
             "the pictures need matplotlib: pip install 'synjit[demo]', or run without"
-            " an output folder"
+            " an output folder (--no-pictures)"
         )
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
     activity = simulate(scale, duration, transient, seed, backend, report=_say)
     _say("")
     _say(table(activity))

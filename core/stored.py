@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that are stored, by ``jax.export``, and run in another process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax.export
+
+from .registry import registry
+
+
+def export_checks() -> list[jax.export.DisabledSafetyCheck]:
+    """Let ``jax.export`` store programs that call the backends' kernels.
+
+    It refuses custom calls that it does not know, for they may change between
+    versions. synjit's do: run a stored program with the version that made it.
+
+    Returns
+    -------
+    list of jax.export.DisabledSafetyCheck
+        To be given to ``jax.export.export`` as ``disabled_checks``.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp
+    >>> import synjit
+    >>> f = jax.jit(lambda x: synjit.jitnmv(1.0, 0.1, 0.5, x, 42, shape=(3, 5)))
+    >>> x = jnp.ones(5)
+    >>> export = jax.export.export(f, disabled_checks=synjit.export_checks())
+    >>> stored = export(x).serialize()
+
+    and in another process
+
+    >>> program = jax.export.deserialize(stored)
+    >>> synjit.prepare(program)
+    >>> bool((program.call(x) == f(x)).all())
+    True
+    """
+    return [jax.export.DisabledSafetyCheck.custom_call(name) for name in _calls()]
+
+
+def prepare(program: jax.export.Exported | None = None) -> None:
+    """Make the kernels that a stored program calls known to XLA in this process.
+
+    They are compiled, or loaded from the cache, but not held to the reference: that
+    was done where the program was made.
+
+    Parameters
+    ----------
+    program : jax.export.Exported, optional
+        Without one, all kernels of all backends are made known, as a program stored
+        by other means may need them.
+
+    Raises
+    ------
+    TypeError
+        It is no such program.
+    """
+    if program is not None and not isinstance(program, jax.export.Exported):
+        raise TypeError(
+            "program must be a jax.export.Exported, as jax.export.deserialize returns, "
+            f"or be left out; got one of type {type(program).__name__}"
+        )
+    text = None if program is None else program.mlir_module()
+    for name, make_known in _calls().items():
+        if text is None or re.search(rf"@\"?{re.escape(name)}\b", text):
+            make_known()
+
+
+def _calls() -> dict[str, Callable[[], Any]]:
+    """Custom calls of all backends, and what makes each known to XLA."""
+    calls: dict[str, Callable[[], Any]] = {}
+    for registered in registry().backends.values():
+        calls |= registered.hook.synjit_custom_calls() or {}
+    return calls
