@@ -255,6 +255,11 @@ def check_operand(
         raise TypeError(
             f"{name} must be boolean, integer or real, got {_describe(value)}"
         )
+    if not all(isinstance(length, int) for length in value.shape):
+        raise TypeError(
+            f"{name} must have a shape of numbers, for they decide what is compiled; "
+            f"got {value.shape}: export a program for each"
+        )
     length = shape[0] if transpose else shape[1]
     if value.ndim != rank or value.shape[0] != length:
         axes = f"({length},)" if rank == 1 else f"({length}, k)"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from typing import Any, Self
 
 import jax
@@ -75,6 +76,11 @@ class RandomMatrix(abc.ABC):
         elif rank(other) == 2:
             other = other.T
         result = self.T @ other
+        if units.is_quantity(result) and _asked_by_brainunit():
+            raise TypeError(
+                "x @ M, where both have a unit, is taken apart by brainunit, which "
+                "would lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a matrix"
+            )
         return result.T if result.ndim == 2 else result
 
     def __mul__(self, factor: Any) -> Self:
@@ -110,8 +116,7 @@ class JITNormal(RandomMatrix):
 
     brainunit takes apart what it finds on the left, and does not know this class. Write
     ``M * u.mV`` for ``u.mV * M``, and where both the weights and a float array x have a
-    unit, ``M.T @ x`` for ``x @ M``: that would raise or, if their dimension is the
-    same, give a product without the weights' unit.
+    unit, ``M.T @ x`` for ``x @ M``, which raises.
 
     ``jax.grad`` by a matrix takes ``allow_int=True``, for the seed is part of it.
 
@@ -343,6 +348,15 @@ def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
             f"axes, or by Events of such an array, got {other!r}"
         )
     return value, value is not other or units.split(value)[0].dtype == np.bool_
+
+
+def _asked_by_brainunit() -> bool:
+    """Whether the caller's caller is brainunit, with what a quantity was made of."""
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = frame and frame.f_back
+    module = frame.f_globals.get("__name__", "") if frame else ""
+    return module.partition(".")[0] in {"brainunit", "saiunit"}
 
 
 def rank(value: Any) -> int:

@@ -94,6 +94,14 @@ def test_flags_that_are_neither_true_nor_false(flag):
         synjit.JITNormal(1.0, 0.1, 0.5, 42, shape=(3, 5), corder=flag)
 
 
+@pytest.mark.parametrize("symbols", ["5, b", "b, 2"])
+def test_symbolic_shapes(symbols):
+    f = jax.jit(lambda b: synjit.jitnmm(1.0, 0.1, 0.5, b, 42, shape=(3, 5)))
+    symbolic = jax.ShapeDtypeStruct(jax.export.symbolic_shape(symbols), np.float32)
+    with pytest.raises(TypeError, match=r"B must have a shape of numbers.*b"):
+        jax.export.export(f)(symbolic)
+
+
 @pytest.mark.parametrize("vector", [np.ones(5, complex), np.array(["a"] * 5)])
 def test_vector_of_a_wrong_dtype(vector):
     with pytest.raises(TypeError, match="vector must be boolean, integer or real, got"):

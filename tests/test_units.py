@@ -51,6 +51,20 @@ def test_matrices_and_dense(backend):
     )
 
 
+@pytest.mark.parametrize("unit", [u.mV, u.volt])
+def test_a_product_that_brainunit_would_take_apart(unit, backend):
+    """Of two units it would lose one, or raise of something else."""
+    given = (1.0 * u.volt, 0.1 * u.volt, 0.5, SEED)
+    m = synjit.JITNormal(*given, shape=SHAPE, backend=backend)
+    x = jnp.ones(SHAPE[0])
+    for matrix in (m, synjit.JITBlocks([[m]])):
+        for left in (x * unit, jnp.stack([x, x]) * unit):
+            with pytest.raises(TypeError, match=r"x @ M.* write M.T @ x"):
+                left @ matrix
+        assert (matrix.T @ (x * unit)).dim == (u.volt * u.volt).dim
+        assert (x @ matrix).dim == u.volt.dim
+
+
 def test_scaling_a_matrix_by_a_unit(backend):
     m = synjit.JITNormal(1.0, 0.1, 0.5, SEED, shape=SHAPE, backend=backend)
     plain = m @ jnp.asarray(X)
