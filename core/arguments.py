@@ -85,7 +85,11 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
         if not 0 <= number <= most:
             raise ValueError(f"{wanted}, got {number} in it")
         words.append(np.uint32(number))
-    return Origin(np.array(words) if valid is None else jnp.stack(words), valid)
+    if valid is None:
+        return Origin(np.array(words), None)
+    row, column = words  # not stacked, for one of them may be cut over devices
+    first, second = np.eye(2, dtype=np.uint32)
+    return Origin(row * first + column * second, valid)
 
 
 # --- prob -------------------------------------------------------------------------

@@ -47,8 +47,10 @@ class Events:
 
     @classmethod
     def tree_unflatten(cls, _aux: None, leaves: tuple[Any]) -> Events:
-        """Wrap a leaf."""
-        return cls(*leaves)
+        """Wrap a leaf, as it is."""
+        new = object.__new__(cls)
+        (new.value,) = leaves
+        return new
 
 
 class RandomMatrix(abc.ABC):
@@ -78,8 +80,8 @@ class RandomMatrix(abc.ABC):
         result = self.T @ other
         if units.is_quantity(result) and _asked_by_brainunit():
             raise TypeError(
-                "x @ M, where both have a unit, is taken apart by brainunit, which "
-                "would lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a matrix"
+                "x @ M is taken apart by brainunit where x is a quantity, which would "
+                "lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a matrix x"
             )
         return result.T if result.ndim == 2 else result
 
@@ -115,8 +117,8 @@ class JITNormal(RandomMatrix):
     ``JITNormal.pre_post``, whose events are as cheap there.
 
     brainunit takes apart what it finds on the left, and does not know this class. Write
-    ``M * u.mV`` for ``u.mV * M``, and where both the weights and a float array x have a
-    unit, ``M.T @ x`` for ``x @ M``, which raises.
+    ``M * u.mV`` for ``u.mV * M``. Where the weights have a unit and x is a quantity,
+    ``x @ M`` raises: write ``M.T @ x``.
 
     ``jax.grad`` by a matrix takes ``allow_int=True``, for the seed is part of it.
 

@@ -375,6 +375,11 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
         *matrix, operand = args[:4]
         operand = jnp.moveaxis(operand, axes[3], -1)
         length, batch, size = operand.shape
+        if not isinstance(batch, int) or not isinstance(size, int):
+            raise TypeError(
+                "the size of a batch decides what is compiled, and must be a number; "
+                f"got {batch} by {size}: export a program for each"
+            )
         operand = operand.reshape(length, batch * size)
         product = functools.partial(primitive.bind, static=static)
         if operand.size == 0:  # backends are not asked for nothing

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,14 @@ def prepare(program: jax.export.Exported | None = None) -> None:
 def _calls() -> dict[str, Callable[[], Any]]:
     """Custom calls of all backends, and what makes each known to XLA."""
     calls: dict[str, Callable[[], Any]] = {}
-    for registered in registry().backends.values():
-        calls |= registered.hook.synjit_custom_calls() or {}
+    for name, registered in registry().backends.items():
+        try:
+            calls |= registered.hook.synjit_custom_calls() or {}
+        except Exception as error:  # noqa: BLE001, whatever a backend may raise
+            warnings.warn(
+                f"backend {name!r} cannot say which custom calls it makes, and its "
+                f"programs cannot be stored: {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
     return calls

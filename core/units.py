@@ -50,11 +50,12 @@ def gather(value: Any) -> Any:
     """Make an array of a list, or a quantity if it is of quantities."""
     if not isinstance(value, (list, tuple)):
         return value
-    if any(map(is_quantity, value)):
+    numbers = jax.tree.leaves(value, is_leaf=is_quantity)
+    if any(map(is_quantity, numbers)):
         import brainunit
 
         return brainunit.Quantity(value)
-    traced = any(isinstance(number, jax.Array) for number in value)
+    traced = any(isinstance(number, jax.Array) for number in numbers)
     return jnp.asarray(value) if traced else np.asarray(value)
 
 

@@ -32,15 +32,13 @@ def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.A
 def entries(loc: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
     """Entries of the matrix, as a product with one event gives them; 0 for ABSENT.
 
-    Two conditions hold wherever there is a connection, and keep the product from being
-    fused with the sum, as in ``weigh``: two, for the sum of a constant and a choice
-    is a choice of sums to a compiler.
+    Both conditions say whether there is a connection. A compiler cannot know that they
+    are one, and therefore cannot fuse the product with the sum, as in ``weigh``.
     """
     number = z.astype(loc.dtype)
-    ones = jnp.where(number < 2.0**30, loc, 0)
+    ones = jnp.where(z > reference.ABSENT, loc, 0)
     product = scale * (number * loc.dtype.type(Z_UNIT))
-    spread = jnp.where(number > -(2.0**30), product, 0)
-    return jnp.where(z == reference.ABSENT, 0, ones + spread)
+    return ones + jnp.where(number > -(2.0**30), product, 0)
 
 
 def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:

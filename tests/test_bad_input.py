@@ -102,6 +102,13 @@ def test_symbolic_shapes(symbols):
         jax.export.export(f)(symbolic)
 
 
+def test_symbolic_batches():
+    f = jax.jit(jax.vmap(lambda x: call(vector=x)))
+    symbolic = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 5"), np.float32)
+    with pytest.raises(TypeError, match=r"size of a batch .* number; got 1 by b"):
+        jax.export.export(f)(symbolic)
+
+
 @pytest.mark.parametrize("vector", [np.ones(5, complex), np.array(["a"] * 5)])
 def test_vector_of_a_wrong_dtype(vector):
     with pytest.raises(TypeError, match="vector must be boolean, integer or real, got"):
@@ -230,6 +237,11 @@ def test_lists_are_arrays(many):
     np.testing.assert_array_equal(events @ one, one.T @ events)
     traced = jax.jit(lambda w: call(w_loc=many([w])))
     np.testing.assert_array_equal(traced(1.0), call())
+
+    def product(w):
+        return synjit.jitnmm(1.0, 0.1, 0.5, many([[w, 1.0]] * 5), 42, shape=(3, 5))
+
+    np.testing.assert_array_equal(jax.jit(product)(2.0), product(2.0))
 
 
 def test_a_python_int_is_a_float():

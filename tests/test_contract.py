@@ -174,6 +174,7 @@ def test_command(capsys, tmp_path):
         ("conformance numba --json /dev/null/report", "/dev/null/report"),
         ("support-table /dev/null/report", "/dev/null/report"),
         ("support-table /dev/null", "Expecting value"),
+        ("demo --out /dev/null/out", "/dev/null is not a folder"),
         ("demo --scale 0", "scale must be in (0, 1], got 0.0"),
         ("demo --duration -5", "duration must be a whole number"),
         ("demo --seed -1", "seed must be an integer"),
@@ -181,12 +182,30 @@ def test_command(capsys, tmp_path):
         ("demo --scale 0.01 --no-pictures --backend abacus", "'abacus' is unknown"),
     ],
 )
-def test_commands_that_cannot_be(command, reason, capsys):
-    """Told in words before any work, by the exit status 2."""
+def test_commands_that_cannot_be(command, reason, capsys, monkeypatch, tmp_path):
+    """Told in words before any work, by the exit status 2; nothing is left behind."""
+
+    def work(*_given, **_options):
+        raise AssertionError("it set to work")
+
+    monkeypatch.setattr("synjit.conformance.run_full", work)
+    monkeypatch.setattr("synjit.demo.simulation._spikes", work)
+    monkeypatch.chdir(tmp_path)
     assert cli.main(command.split()) == 2
     told = capsys.readouterr().err
     assert told.startswith("synjit: ")
     assert reason in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_demo_without_pictures(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("synjit.demo.report.find_spec", lambda _name: None)
+    command = "demo --scale 0.01 --duration 5 --transient 0"
+    assert cli.main(command.split()) == 2
+    assert "(--no-pictures)" in capsys.readouterr().err
+    assert cli.main([*command.split(), "--no-pictures"]) == 0
+    assert not list(tmp_path.iterdir())
 
 
 # --- the example ------------------------------------------------------------------

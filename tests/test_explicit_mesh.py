@@ -123,6 +123,19 @@ def test_seeds_and_weights_that_are_cut(backend):
         np.testing.assert_array_equal(g(*over), g(*given))
 
 
+def test_origins_that_are_cut(backend):
+    def f(row):
+        return synjit.jitnmv(
+            *GIVEN, X, 1, shape=SHAPE, origin=(row, 5), backend=backend
+        )
+
+    rows = jnp.arange(4) * 700
+    batch = jax.jit(jax.vmap(f))
+    right = np.stack([f(int(row)) for row in rows])
+    np.testing.assert_array_equal(batch(rows), right)
+    np.testing.assert_array_equal(batch(cut(rows, "n")), right)
+
+
 def test_rows_drawn_by_each_device(mesh, backend):
     rows = SHAPE[0] // 4
 

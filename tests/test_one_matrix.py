@@ -170,6 +170,14 @@ def test_a_smaller_shape_is_the_corner(backend):
     np.testing.assert_array_equal(large[:1029, :17], small)
 
 
+def test_events_are_a_tree_of_anything():
+    given = synjit.Events(jnp.ones(5))
+    assert jax.tree.map(lambda v: (v.shape, v.dtype), given).value == ((5,), "float32")
+    outer, inner = jax.tree.structure([0, 0]), jax.tree.structure(synjit.Events(0))
+    turned = jax.tree.transpose(outer, inner, [given, synjit.Events(jnp.ones(3))])
+    assert [v.shape for v in turned.value] == [(5,), (3,)]
+
+
 def test_pre_post_is_the_transpose_in_the_cheap_direction(backend):
     w = synjit.JITNormal.pre_post(1.0, 0.1, 0.2, SEED, shape=(90, 40), backend=backend)
     stored = synjit.JITNormal(1.0, 0.1, 0.2, SEED, shape=(40, 90), backend=backend)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """jit, scan, remat, export, shard_map: the same matrix under all of them."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 import synjit
+from synjit import stored
+from synjit.registry import registry
 
 SHAPE, SEED = (48, 64), 42
 X = np.random.default_rng(0).random(SHAPE[1]) < 0.3
@@ -193,6 +196,35 @@ np.save("y.npy", program.call(np.load("x.npy")))
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), f(X))
+
+
+def test_only_the_kernels_of_a_program_are_prepared(monkeypatch):
+    made = []
+    names = list(stored._calls())
+    assert "synjit_numba_weighted_transposed_float32" in names
+    export = jax.export.export(
+        jax.jit(lambda x: spikes(x, backend="numba")),
+        disabled_checks=synjit.export_checks(),
+    )
+    program = export(jnp.asarray(X))
+    fakes = {name: functools.partial(made.append, name) for name in names}
+    monkeypatch.setattr(stored, "_calls", lambda: fakes)
+    synjit.prepare(program)
+    assert made == ["synjit_numba_weighted_float32"]
+    synjit.prepare()
+    assert made[1:] == names
+
+
+def test_a_backend_that_cannot_name_its_calls_is_no_one_elses_trouble(monkeypatch):
+    class Broken:
+        def synjit_custom_calls(self):
+            raise ImportError("no such driver")
+
+    names = set(stored._calls())
+    broken = dataclasses.replace(registry().backends["pallas_tpu"], hook=Broken())
+    monkeypatch.setitem(registry().backends, "broken", broken)
+    with pytest.warns(RuntimeWarning, match="'broken' .* ImportError: no such driver"):
+        assert set(stored._calls()) == names
 
 
 def test_what_is_no_stored_program():

@@ -90,6 +90,8 @@ def test_lists_of_quantities(backend):
     options = {"shape": SHAPE, "backend": backend}
     got = synjit.binary_jitnmv(*given, **options)
     assert u.math.allclose(got, synjit.binary_jitnmv(*plain, **options))
+    nested = synjit.jitnmm(1.0, 0.1, 0.5, [[1.0 * u.mV]] * len(X), SEED, **options)
+    assert nested.dim == u.mV.dim
 
 
 def test_mismatches(backend):

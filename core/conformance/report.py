@@ -142,7 +142,7 @@ def support_table(paths: Iterable[Path]) -> str:
     rows = []
     for path in sorted(paths):
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"{path} is not a report of format {FORMAT}")
         rows.append(_support_row(content))
     head = (

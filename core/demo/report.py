@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -51,7 +52,7 @@ def run(
             " an output folder (--no-pictures)"
         )
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        _check_folder(Path(out))
     activity = simulate(scale, duration, transient, seed, backend, report=_say)
     _say("")
     _say(table(activity))
@@ -67,6 +68,16 @@ def run(
         path.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
         _say(f"summary: {path}")
     return activity
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse, before the simulation, a folder that could not be made after it."""
+    parents = (folder.absolute(), *folder.absolute().parents)
+    there = next(path for path in parents if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise PermissionError(f"the folder {there} cannot be written")
 
 
 def summary(
