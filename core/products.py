@@ -335,7 +335,7 @@ def compute(
         ones, z = primitives.floats(matrix, value.astype(accurate), static)
         result = loc * ones + scale * (z * accurate.type(weighing.Z_UNIT))
     else:
-        result = primitives.weighted_events(loc, scale, matrix, value, static)
+        result = primitives.weighted(loc, scale, matrix, value, static)
     if valid is not None:
         result = jnp.where(valid, result, jnp.nan)
     return result.astype(dtype)
