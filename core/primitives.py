@@ -31,7 +31,8 @@ class Static(NamedTuple):
     """Parameters of a product that are known when it is traced.
 
     ``dtype`` is that in which ``events`` returns its sums: int32, or that of floats
-    which have a derivative.
+    which have a derivative; ``x64`` is JAX's flag, which may be another when the
+    product is lowered.
     """
 
     shape: tuple[int, int]
@@ -41,6 +42,7 @@ class Static(NamedTuple):
     backend: str | None = None
     grid: Grid = NO_GRID
     dtype: str = "int32"
+    x64: bool = False
 
     @property
     def length_out(self) -> int:
@@ -124,6 +126,7 @@ def _bind(primitive: jex.Primitive, operands: Sequence[Any], static: Static) -> 
         else operand
         for operand, axes in zip(operands, varying, strict=True)
     ]
+    static = static._replace(x64=bool(jax.config.read("jax_enable_x64")))
     return primitive.bind(*matched, static=static)
 
 
@@ -190,7 +193,16 @@ def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
         platform=platform,
         grid=static.grid,
     )
+    with jax.enable_x64(static.x64):
+        return _traced(name, problem, operands, static)
+
+
+def _traced(
+    name: str, problem: Problem, operands: Sequence[jax.Array], static: Static
+) -> Any:
+    """Trace the hook of the backend that is chosen."""
     chosen = dispatch.choose(problem, static.backend)
+    product = problem.product
     given = "values" if product == "floats" else "events"
     names = ("seed", "origin", "law", given, "w_loc", "w_scale")
     named = dict(zip(names, operands, strict=False))

@@ -36,7 +36,7 @@ def products(x, backend):
     v, b, weights = x["v"], x["b"], (x["loc"], x["scale"])
     given = {"shape": SHAPE, "backend": backend}
     both = (synjit.JITNormal(*weights, PROB, seed, **given) for seed in SEEDS)
-    M, other = both  # noqa: N806
+    M, other = both
     pair = synjit.Events(jnp.concatenate([v, -v]))
     return {
         "binary_jitnmv": synjit.binary_jitnmv(*weights, PROB, v, SEEDS[0], **given),
@@ -63,7 +63,7 @@ def written_out(x):
     """Give what ``products`` does, of two matrices that are stored."""
     v, b = x["v"], x["b"]
     stored = (x["loc"] * mask + x["scale"] * z for mask, z in MATRICES)
-    W, other = stored  # noqa: N806
+    W, other = stored
     return {
         "binary_jitnmv": W @ as_events(v),
         "binary_jitnmm": W @ as_events(b),

@@ -22,7 +22,7 @@ from synjit.reference import draw, normal, products, threefry
 from .frame import VERSION
 from .handlers import HANDLERS
 
-PREFIX = "synjit_numba_"
+PREFIX = f"synjit_numba_draw{draw.DRAW_VERSION}_"
 
 _log = logging.getLogger("synjit")
 _lock = threading.Lock()
