@@ -54,6 +54,7 @@ EXACT = Context(  # all that integers could depend on; what overflows is refused
 )
 LAST_SLOPE = 30 - CELL_BITS  # the last octave whose words have bits for a fraction
 MARGIN = Decimal(2) ** -20  # of the mean: some roundings of float32
+LARGEST_MARGIN = Decimal(2) ** -12  # of the spread
 LEAST_RESOLUTION = 2**10  # units in the middle half of a law
 SPREADS = Decimal(2) ** -60, Decimal(2) ** 60
 LARGEST_MEAN = 2**20  # in spreads
@@ -97,8 +98,9 @@ def build(
         Whether the law is symmetric about 0, and the table of 2048 words; else 8192.
     support : (Decimal, Decimal)
         Bounds, perhaps infinite. No z gives an x that is nearer to one than a unit,
-        ``spread * 2**-16``, or than 2**-20 of the mean, if that is more: the rounding
-        of ``loc + scale * x`` in float32 does not cross them.
+        ``spread * 2**-16``, or than 2**-20 of the mean, if that is more: so the
+        rounding of ``loc + scale * x`` in float32 does not cross them, where loc is
+        not more than 16 times ``scale * spread``.
     """
     with localcontext(EXACT):
         upper, lower = _sides(quantile_function())
@@ -108,12 +110,13 @@ def build(
             raise ValueError(f"{name} has one value only: use Constant()")
         if symmetric:
             _validate_symmetry(name, upper, lower, deviation)
-            mean, lower = Decimal(0), upper
+            mean = Decimal(0)
         spread = _spread(upper, lower, mean, deviation, symmetric)
         unit = spread / 2**UNIT_BITS
         centre = float(round(mean / unit) * unit)
         _validate_resolution(name, upper, lower, Decimal(centre), spread)
-        bounds = _bounds(name, support, Decimal(centre), unit)
+        reached = lower.values[-1], upper.values[-1]
+        bounds = _bounds(name, support, reached, Decimal(centre), spread)
         if symmetric:
             words = _fill_symmetric(upper, unit, bounds)
         else:
@@ -146,18 +149,18 @@ def _sides(quantile: Quantile) -> tuple[_Side, _Side]:
 
 def _moments(upper: _Side, lower: _Side) -> tuple[Decimal, Decimal]:
     """Mean and standard deviation of what the words give, before it is rounded."""
-    first = second = Decimal(0)
+    about, first, second = upper.values[0], Decimal(0), Decimal(0)
     for octave, cell in _cells():
         words = words_of_cell(octave, cell)
         if words:
             for side in (upper, lower):
-                start, end = chord(*side.cell(octave, cell))
+                start, end = (x - about for x in chord(*side.cell(octave, cell)))
                 if octave > LAST_SLOPE:
                     end = start
                 first += words * (start + end)
                 second += words * (start * start + start * end + end * end)
     mean = first / (2 * 2**32)
-    return mean, max(second / (3 * 2**32) - mean * mean, Decimal(0)).sqrt()
+    return mean + about, max(second / (3 * 2**32) - mean * mean, Decimal(0)).sqrt()
 
 
 def _cells() -> list[tuple[int, int]]:
@@ -190,21 +193,27 @@ def _spread(
 
 
 def _bounds(
-    name: str, support: tuple[Decimal, Decimal], centre: Decimal, unit: Decimal
+    name: str,
+    support: tuple[Decimal, Decimal],
+    reached: tuple[Decimal, Decimal],
+    centre: Decimal,
+    spread: Decimal,
 ) -> tuple[int, int]:
     """Smallest and largest quarter units that z may come from."""
-    low, high = (bound - centre for bound in support)
+    unit = spread / 2**UNIT_BITS
     margin = max(unit, abs(centre) * MARGIN)
-    first, last = -(2**29), 2**29 - 1
-    if low.is_finite():
-        first = max(first, math.ceil((low + margin) / unit))
-    if high.is_finite():
-        last = min(last, math.floor((high - margin) / unit))
-    if last - first < LEAST_RESOLUTION:
+    low, high = support[0] + margin, support[1] - margin
+    cut = low > reached[0] or high < reached[1]
+    if cut and margin > spread * LARGEST_MARGIN:
         raise ValueError(
             f"the bounds of {name} are too near each other, compared with the mean, "
             f"{centre:.6g}, for values between them in float32"
         )
+    first, last = -(2**29), 2**29 - 1
+    if low.is_finite():
+        first = max(first, math.ceil((low - centre) / unit))
+    if high.is_finite():
+        last = min(last, math.floor((high - centre) / unit))
     return 4 * first, 4 * last + 3
 
 
@@ -289,8 +298,6 @@ def _validate_resolution(
         )
     quarter = 2 << CELL_BITS  # where p = 1/4
     middle = upper.values[quarter] - lower.values[quarter]
-    if upper is lower:
-        middle = 2 * upper.values[quarter]
     if 0 < middle < LEAST_RESOLUTION * spread / 2**UNIT_BITS:
         raise ValueError(
             f"{name} has too long tails: z has steps of {spread:.3g} * 2**-16, so that "

@@ -24,7 +24,7 @@ from .quantile_table import CONSTANT_WORDS
 from .table_builder import Quantile, QuantileTable, build
 
 INFINITY = math.inf
-FURTHEST_BOUND = 30  # standard deviations, of a truncated normal
+FURTHEST_BOUND = 12  # standard deviations, of a truncated normal
 
 
 @dataclass(frozen=True, repr=False)
