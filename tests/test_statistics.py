@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 import pytest
-from battery import defects, plan, weight_law, wrong_places, wrong_weights
+from battery import defects, plan, steps, weight_law, wrong_places, wrong_weights
 from battery.findings import from_anderson_darling, from_ks, holm
 from battery.matrices import rank_law
 from battery.sources import open_source
@@ -92,6 +92,13 @@ def test_every_defect_has_a_statistic_that_tells_it():
 @functools.cache
 def counts_of(weights):
     return weight_law.count_words(weights.table)
+
+
+def test_weights_of_a_general_table_pass_their_part_of_the_battery():
+    source = steps.OtherWeights(LogNormal(1))
+    findings = [f for f in plan.weights_alone(source, plan.TINY, SEED) if f.size]
+    assert len(findings) > 150
+    assert holm(findings) == []
 
 
 def test_the_normal_law_is_within_2_to_the_minus_17_of_the_normal():
