@@ -1,28 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract that a backend signs.
+"""The contract of a backend, version 2.
 
-A backend is a pluggy plugin (a module or an object) with the hooks below.
-Two say what it is and what it can take; they must be cheap, and must not import
-kernels. Three give the products, as functions that JAX can trace. Three more may be
-left out: ``synjit_weighted`` and ``synjit_blocks``, which synjit then makes of
-``synjit_events``, and ``synjit_custom_calls``, for programs that are stored.
+A backend is a pluggy plugin (a module or an object) with the hooks below. Two describe
+it; they must be cheap, and must not import kernels. Two give the products, as functions
+that JAX can trace. Two more are optional: ``synjit_weighted``, which synjit otherwise
+makes of ``synjit_product``, and ``synjit_custom_calls``, for programs that are stored.
 
-The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
-that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results, and
-weighted sums of events, must equal the reference's bit for bit; other float results
-must come within the bounds of ``synjit.conformance``. Nothing but the operands may
-decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
-
-Operands of all three products
-    seed : uint32 (2,)
-        Low and high word.
-    origin : uint32 (2,)
-        First row and first column of the window. It lets a device draw just its
-        rows; in a matrix drawn whole it is (0, 0).
-    law : uint32 (LAW_WORDS,)
-        ``reference.Law.encode()``: what a draw needs to know of ``prob``.
-
-All may be traced. None is ever batched: what ``jax.vmap`` adds is in ``batch``.
+The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape`` that
+starts at ``matrix.origin`` in the matrix of its seed, its connectivity and its weights.
+Integer results, and weighted sums of events, must equal the reference's bit for bit;
+other float results must come within the bounds of ``synjit.conformance``. Nothing but
+the operands may decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for
+choosing how.
 """
 
 from __future__ import annotations
@@ -37,9 +26,10 @@ if TYPE_CHECKING:
 
     import jax
 
+CONTRACT = 2
 PROJECT = "synjit"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-Product = Literal["events", "floats", "dense", "blocks"]
+Product = Literal["events", "floats", "dense", "weighted"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -47,7 +37,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Backend:
-    """Who a backend is.
+    """Static description of a backend.
 
     Attributes
     ----------
@@ -56,6 +46,8 @@ class Backend:
     version : str
     platforms : tuple of str
         JAX platforms for which it can lower: "cpu", "cuda", "rocm", "tpu".
+    contract : int
+        Version of the contract that its hooks are written for: 2.
     aliases : tuple of str
         Further names, which other backends may share; a shared name means the one
         that is for the platform.
@@ -74,6 +66,7 @@ class Backend:
     name: str
     version: str
     platforms: tuple[str, ...]
+    contract: int
     aliases: tuple[str, ...] = ()
     priority: int = 0
     requires: tuple[str, ...] = ()
@@ -81,19 +74,57 @@ class Backend:
     known_gaps: tuple[tuple[str, str], ...] = ()
 
 
+class Matrix(NamedTuple):
+    """Operands that say which matrix; all may be traced, none is ever batched.
+
+    Attributes
+    ----------
+    seed : uint32 (2,)
+        Low and high word.
+    origin : uint32 (2,)
+        First row and first column of the window. It lets a device draw just its rows;
+        in a matrix drawn whole it is (0, 0).
+    connectivity : uint32 (LAW_WORDS,)
+        ``reference.Law.encode()``: what a draw needs to know of ``prob``.
+    weights : uint32 (0,), (2048,) or (8192,)
+        Table of the law of the weights; its length says how it is read
+        (``reference.quantile_table``).
+
+    Of a grid of blocks, the first three have one more axis, of the blocks, in front;
+    ``weights`` are the distinct tables, one after the other, and ``Block.table`` says
+    which part is a block's.
+    """
+
+    seed: jax.Array
+    origin: jax.Array
+    connectivity: jax.Array
+    weights: jax.Array
+
+
 class Block(NamedTuple):
-    """A matrix of a grid: the groups that it joins, and its law's chunks if known."""
+    """A matrix of a grid.
+
+    Attributes
+    ----------
+    row, column : int
+        The groups of rows and of columns that it joins.
+    log2_chunk : int or None
+        ``connectivity[0]``, where ``prob`` is known already.
+    table : (int, int)
+        Where its words begin in ``Matrix.weights``, and how many they are.
+    """
 
     row: int
     column: int
     log2_chunk: int | None
+    table: tuple[int, int]
 
 
 class Grid(NamedTuple):
     """A matrix made of matrices: lengths of its groups of rows and of columns.
 
     ``blocks`` are sorted by row, then column. A place without one is zero; every group
-    of rows has one at least.
+    of rows has one at least. A single matrix is a grid of one block.
     """
 
     rows: tuple[int, ...] = ()
@@ -120,23 +151,29 @@ class Problem:
 
     Attributes
     ----------
-    product : {"events", "floats", "dense", "blocks"}
+    product : {"events", "floats", "dense", "weighted"}
+        The first two are asked of ``synjit_product``, the others of the hooks of their
+        names.
     shape : (int, int)
         Rows and columns of W, whatever the direction.
     transpose : bool
-        Whether W.T is applied; never with "dense" or "blocks".
+        Whether W.T is applied; never with "dense", nor with a grid of several blocks.
     batch : int
-        Number of vectors.
+        Number of vectors; 0 of "dense".
     dtype : str
-        Of the values of "floats" and the weights of "blocks": "float32" or "float64".
+        Of the values of "floats" and the weights of "weighted": "float32" or "float64".
+        Of others "int32".
     corder : bool
         Hint on the order of work: finish rows before going on, or columns.
     log2_chunk : int or None
-        ``law[0]``, where ``prob`` is known already.
+        ``connectivity[0]``, where ``prob`` is known already. None of "weighted", whose
+        blocks have their own.
+    weights : int
+        Number of words of ``Matrix.weights``.
     platform : str
         JAX platform that it is lowered for.
     grid : Grid
-        Of "blocks": what W is made of. Of other products it is empty.
+        Of "weighted": what W is made of. Of other products it is empty.
     """
 
     product: Product
@@ -146,6 +183,7 @@ class Problem:
     dtype: str
     corder: bool
     log2_chunk: int | None
+    weights: int
     platform: str
     grid: Grid = NO_GRID
 
@@ -158,140 +196,60 @@ class Problem:
             shape=self.grid.shape(block),
             dtype="int32",
             log2_chunk=block.log2_chunk,
+            weights=block.table[1],
             grid=NO_GRID,
         )
 
 
+def matrix_of_block(problem: Problem, matrix: Matrix, i: int) -> Matrix:
+    """Give the operands of one block of a grid, as ``Problem.of_block`` has them."""
+    start, length = problem.grid.blocks[i].table
+    return Matrix(
+        matrix.seed[i],
+        matrix.origin[i],
+        matrix.connectivity[i],
+        matrix.weights[start : start + length],
+    )
+
+
 @hookspec(firstresult=True)
 def synjit_backend() -> Backend:
-    """Say who you are."""
+    """Describe the backend."""
     raise NotImplementedError
 
 
 @hookspec(firstresult=True)
-def synjit_refuses(problem: Problem) -> str:
-    """Say, in words, why you cannot take this problem; an empty string if you can."""
+def synjit_refuses(problem: Problem) -> str | None:
+    """Say, in words, why this problem cannot be taken; None if it can.
+
+    It is asked for any problem, and nothing but the problem may decide.
+    """
     raise NotImplementedError
 
 
 @hookspec(firstresult=True)
-def synjit_events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+def synjit_product(
+    problem: Problem, matrix: Matrix, x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Count and sum the active connections of each row (of W, or of W.T).
+    """Multiply by the mask of the matrix, and by its mask times z.
 
     Parameters
     ----------
-    events : bool (n, batch), or (m, batch) if ``problem.transpose``
+    x : array (n, batch), or (m, batch) if ``problem.transpose``
+        Boolean of "events"; of "floats" of ``problem.dtype``.
 
     Returns
     -------
-    N, Z : int32 (m, batch), or (n, batch) if ``problem.transpose``
-        Number of active connections, and sum of their integer weights z.
+    two arrays (m, batch), or (n, batch) if ``problem.transpose``
+        Of "events" N and Z, int32: number of the active connections of each row (of W,
+        or of W.T), and sum of their integer weights z, both modulo 2**32. Of "floats"
+        A and B, of ``problem.dtype``: ``mask @ x`` and ``(mask * z) @ x``.
     """
     raise NotImplementedError
 
 
 @hookspec(firstresult=True)
-def synjit_weighted(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-    w_loc: jax.Array,
-    w_scale: jax.Array,
-) -> jax.Array:
-    """Weigh the sums of ``synjit_events``, without writing them down in between.
-
-    This hook is optional: without it, synjit weighs N and Z itself. With it, memory
-    traffic is saved wherever no derivative by the weights is asked for.
-
-    Parameters
-    ----------
-    problem : Problem
-        That of ``synjit_events``.
-    w_loc, w_scale : float32 or float64 ()
-        Of the same dtype, that of the result.
-
-    Returns
-    -------
-    float (m, batch), or (n, batch) if ``problem.transpose``
-        ``w_loc * N + w_scale * (Z * 2**-16)``, to the bit: N and Z are converted, and
-        the three products and the sum rounded, each on its own. A fused
-        multiply-add is another result. Where, converted, N < 0 or Z = -2**31, which
-        only sums that wrapped are, they add nothing.
-    """
-    raise NotImplementedError
-
-
-@hookspec(firstresult=True)
-def synjit_blocks(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-    w_loc: jax.Array,
-    w_scale: jax.Array,
-) -> jax.Array:
-    """Multiply events by a matrix that is made of matrices.
-
-    This hook is optional: without it, every block is a product of its own. It is worth
-    writing where a product that writes all its rows costs more than its connections,
-    as in networks of many populations.
-
-    Parameters
-    ----------
-    problem : Problem
-        Of the product "blocks", with its ``grid``.
-    seed, origin : uint32 (blocks, 2)
-        Those of each block; the origin is that of its window in its own matrix.
-    law : uint32 (blocks, LAW_WORDS)
-    events : bool (n, batch)
-    w_loc, w_scale : float32 or float64 (blocks,)
-
-    Returns
-    -------
-    float (m, batch)
-        For each group of rows, what ``synjit_weighted`` gives of its first block, to
-        which those of the others are added one by one, in order: to the bit. What a
-        block without events gives is added too: 0, unless a weight is not finite.
-    """
-    raise NotImplementedError
-
-
-@hookspec(firstresult=True)
-def synjit_floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Multiply by the mask, and by the mask times z.
-
-    Parameters
-    ----------
-    values : float (n, batch), or (m, batch) if ``problem.transpose``
-        Of ``problem.dtype``.
-
-    Returns
-    -------
-    A, B : float (m, batch), or (n, batch) if ``problem.transpose``
-        ``mask @ values`` and ``(mask * z) @ values``, of ``problem.dtype``.
-    """
-    raise NotImplementedError
-
-
-@hookspec(firstresult=True)
-def synjit_dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
+def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
     """Write out the window.
 
     Returns
@@ -303,11 +261,47 @@ def synjit_dense(
 
 
 @hookspec(firstresult=True)
-def synjit_custom_calls() -> dict[str, Callable[[], object]]:
-    """Name the custom calls that programs with your products contain.
+def synjit_weighted(
+    problem: Problem,
+    matrix: Matrix,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """Multiply events by a grid of matrices, and weigh the sums.
 
-    This hook is optional: without it, programs with custom calls of your own cannot be
-    stored by ``jax.export`` without naming them, nor run where none of them was traced.
+    This hook is optional: without it, synjit asks ``synjit_product`` block by block,
+    and weighs N and Z itself. It saves memory traffic where no derivative by the
+    weights is asked for, and is worth most where writing all rows costs more than
+    drawing the connections, as in networks of many populations.
+
+    Parameters
+    ----------
+    x : bool (n, batch), or (m, batch) if ``problem.transpose``
+    w_loc, w_scale : float32 or float64 (blocks,)
+        Of the same dtype, that of the result. For a law of weights that has a mean or a
+        spread of its own, these are its ``coefficients`` already.
+
+    Returns
+    -------
+    float (m, batch), or (n, batch) if ``problem.transpose``
+        For each group of rows, ``w_loc * N + w_scale * (Z * 2**-16)`` of its first
+        block, to which those of the others are added one by one, in order: to the bit.
+        N and Z are converted, and the three products and every sum rounded, each on its
+        own: a fused multiply-add is another result. What a block without events gives
+        is added too: 0, unless a weight is not finite. What sums that wrapped give is
+        ``reference.weigh``'s.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_custom_calls() -> dict[str, Callable[[], object]]:
+    """Name the custom calls that programs with these products contain.
+
+    This hook is optional: without it, programs with custom calls of a backend's own
+    cannot be stored by ``jax.export`` without naming them, nor run where none of them
+    was traced.
 
     Returns
     -------
