@@ -11,6 +11,8 @@ from .matrix import Events, JITNormal
 from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
 from .stored import export_checks, prepare
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Backend",
     "BackendError",

@@ -9,6 +9,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+SPACE = 1 << 16  # bytes that there must be room for
+
 # Held while a file is written. The command ``synjit`` waits for it when Ctrl-C ends it.
 writing = threading.Lock()
 
@@ -67,8 +69,11 @@ def check_writable(*paths: Path) -> None:
             for new in reversed(missing):
                 new.mkdir()
                 made.append(new)
-            with writing, tempfile.TemporaryFile(dir=folder):
-                pass
+            with writing, tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(SPACE))
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"{path} cannot be written: {reason}") from error
         finally:
             for new in reversed(made):
                 new.rmdir()
