@@ -20,6 +20,14 @@ DEMO = ("demo", "--scale", "0.02", "--duration", "300", "--out")
 COMPILES = "synjit compiles"
 
 
+@pytest.fixture(autouse=True)
+def heed_ctrl_c():
+    """Heed Ctrl-C, here and in what is started, if the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def start(code, *arguments, **environment):
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],

@@ -17,17 +17,20 @@ import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
 PATIENCE = 1.0  # seconds for the file that is being written
 
 
-def main() -> int:
-    """Run the command line, see ``synjit.cli.main``."""
+def main() -> NoReturn:
+    """Run the command line, see ``synjit.cli.main``, and end the process."""
     end_on_interrupt()
     from synjit import cli
 
-    return cli.main()
+    code = cli.main()
+    # All is written. Taking Python down would last, and Ctrl-C would kill it meanwhile.
+    os._exit(code)
 
 
 def end_on_interrupt() -> None:
