@@ -11,6 +11,8 @@ from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
 from .seeding import last_seed, new_seed, seeds
 from .stored import export_checks, prepare
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Backend",
     "BackendError",

@@ -123,6 +123,7 @@ class Registry:
     def __init__(self) -> None:
         self.backends: dict[str, Registered] = {}
         self.quarantine: dict[str, str] = {}
+        self.reserved = set(BUILT_IN)  # names and aliases of built-ins, loaded or not
 
     def load(self) -> None:
         """Register the built-ins, then whatever is installed as an entry point."""
@@ -189,13 +190,18 @@ class Registry:
                 raise ValueError(f"it needs the module {module!r}: not installed")
 
     def _check_names(self, backend: Backend, source: str) -> None:
-        """Names are a backend's own; aliases may be shared, but not be a name."""
+        """Names are a backend's own; aliases may be shared, but not be a name.
+
+        Those of built-ins may not: ``backend="numba_cpu"`` is numba, or an error.
+        """
+        if source == "built in":
+            self.reserved |= {backend.name, *backend.aliases}
         for name in (backend.name, *backend.aliases):
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValueError(
                     f"a backend's name must be an identifier, got {name!r}"
                 )
-            if name in BUILT_IN and source != "built in":
+            if name in self.reserved and source != "built in":
                 raise ValueError(f"the name {name!r} is that of a built-in backend")
             taken = self.backends.get(name)
             if taken is not None:

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backends that are wrong, each in its own way: all are refused, the fault named."""
 
+import sys
+import zipfile
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +19,9 @@ from hostile_backends import (
 )
 
 import synjit
-from synjit import Backend, BackendError, gate, hookimpl
+from synjit import Backend, BackendError, cli, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, Check, check
+from synjit.conformance import Case, Check, certificate, check
 from synjit.conformance.runner import problem_of
 from synjit.registry import Registry, registry
 
@@ -195,7 +199,9 @@ class RaisesAtTheDoor(Door):
     [
         (Door(name="numba"), "the name 'numba' is that of a built-in"),
         (Door(aliases=("numba",)), "the name 'numba' is that of a built-in"),
-        (Door(name="numba_cpu"), "the name 'numba_cpu' is an alias of 'numba'"),
+        (Door(name="numba_cpu"), "the name 'numba_cpu' is that of a built-in"),
+        (Door(aliases=("numba_cpu",)), "the name 'numba_cpu' is that of a built-in"),
+        (Door(aliases=("pallas",)), "the name 'pallas' is that of a built-in"),
         (Door(name="a b"), "must be an identifier"),
         (Door(platforms=("abacus",)), "its platforms must be some of cpu, cuda"),
         (Door(platforms="cpu"), "its platforms must be of type tuple"),
@@ -214,6 +220,25 @@ def test_quarantine(plugin, reason):
     assert "numba" in fresh.backends
 
 
+def test_an_alias_of_a_built_in_that_is_not_loaded(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    fresh = Registry()
+    fresh._load_one("numba", lambda: honest, "built in")
+    fresh._load_one("a plugin", lambda: Door(aliases=("numba_cpu",)), "test")
+    assert not fresh.backends
+    assert "is that of a built-in" in fresh.quarantine["a plugin"]
+
+
+def test_names_and_aliases_of_third_parties():
+    fresh = Registry()
+    fresh.register(Door(name="one", aliases=("shared",)))
+    fresh.register(Door(name="two", aliases=("shared",)))
+    with pytest.raises(ValueError, match="'shared' is an alias of 'one'"):
+        fresh.register(Door(name="shared"))
+    with pytest.raises(ValueError, match="'one' is taken"):
+        fresh.register(Door(name="three", aliases=("one",)))
+
+
 def test_quarantine_of_what_cannot_be_imported():
     def leave():
         raise SystemExit("I quit")
@@ -223,3 +248,46 @@ def test_quarantine_of_what_cannot_be_imported():
     fresh._load_one("honest", lambda: honest, "built in")
     assert "I quit" in fresh.quarantine["quitter"]
     assert "numba" in fresh.backends
+
+
+# --- from a zip, as of pex and zipapp ----------------------------------------------
+
+
+@pytest.fixture
+def zipped(tmp_path, monkeypatch):
+    """Zip the example, as it is installed, and put the archive on the path."""
+    source = Path(__file__).parents[1] / "examples" / "synjit-xla" / "src"
+    path = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in source.glob("synjit_xla/*.py"):
+            text = file.read_text().replace("synjit_xla", "synjit_zipped")
+            text = text.replace('"xla"', '"zipped"')
+            archive.writestr(f"synjit_zipped/{file.name}", text)
+        about = "synjit_zipped-1.dist-info"
+        archive.writestr(f"{about}/METADATA", "Name: synjit-zipped\nVersion: 1\n")
+        entry = "[synjit.backends]\nzipped = synjit_zipped.plugin\n"
+        archive.writestr(f"{about}/entry_points.txt", entry)
+    monkeypatch.syspath_prepend(str(path))
+    yield path
+    for name in [name for name in sys.modules if name.startswith("synjit_zipped")]:
+        del sys.modules[name]
+
+
+def test_a_plugin_inside_a_zip(zipped, monkeypatch, capsys, tmp_path):
+    fresh = Registry()
+    fresh.load()
+    monkeypatch.setattr("synjit.registry._registry", fresh)
+    registered = fresh.backends["zipped"]
+    assert certificate.plugin_files(registered.plugin) == [zipped]
+    assert cli.main(["backends"]) == 0
+    assert "entry point of synjit-zipped" in capsys.readouterr().out
+
+    def subject():
+        return certificate.subject(registered, jax.local_devices()[0], {})
+
+    monkeypatch.setenv("SYNJIT_CACHE_DIR", str(tmp_path))
+    assert certificate.store(subject(), "passed")
+    assert certificate.load(subject()) == "passed"
+    with zipfile.ZipFile(zipped, "a") as archive:
+        archive.writestr("synjit_zipped/more.py", "")
+    assert certificate.load(subject()) is None

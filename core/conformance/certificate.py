@@ -21,7 +21,6 @@ import os
 import platform as machine
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +32,8 @@ import jaxlib.version
 import numpy as np
 
 from synjit import reference
-from synjit.cache import cache_folder
+from synjit.cache import cache_folder, cache_folders
+from synjit.files import files_of, write_whole
 
 SUITE_VERSION = 3
 
@@ -82,9 +82,14 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
 
 def load(subject: Subject) -> Any:
     """Return what was stored for a subject, or None."""
+    found = (_load(cache / "certificates", subject) for cache in cache_folders())
+    return next((result for result in found if result is not None), None)
+
+
+def _load(folder: Path, subject: Subject) -> Any:
     try:
-        key = _read_key()
-        text = _path(subject).read_text(encoding="utf-8")
+        key = _read_key(folder)
+        text = (folder / _path(subject).name).read_text(encoding="utf-8")
         signature, _, body = text.partition("\n")
         if not hmac.compare_digest(signature, _sign(key, body)):
             return None
@@ -101,14 +106,14 @@ def store(subject: Subject, result: Any) -> bool:
         folder().mkdir(parents=True, exist_ok=True)
         key = _read_or_make_key()
         body = json.dumps({"subject": subject, "result": result}, indent=1)
-        _write(_path(subject), f"{_sign(key, body)}\n{body}".encode(), os.replace)
+        write_whole(_path(subject), f"{_sign(key, body)}\n{body}".encode())
     except OSError:
         return False
     return True
 
 
 def folder() -> Path:
-    """Where certificates are."""
+    """Where new certificates are put."""
     return cache_folder() / "certificates"
 
 
@@ -124,8 +129,8 @@ def _sign(key: bytes, body: str) -> str:
     return hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
 
 
-def _read_key() -> bytes:
-    key = (folder() / "key").read_bytes()
+def _read_key(folder: Path) -> bytes:
+    key = (folder / "key").read_bytes()
     if len(key) != 32:
         raise OSError("the key of the certificates is damaged")
     return key
@@ -135,24 +140,13 @@ def _read_or_make_key() -> bytes:
     """Draw a key unless there is one; of processes that draw at once, one wins."""
     path = folder() / "key"
     try:
-        return _read_key()
+        return _read_key(folder())
     except FileNotFoundError:
         with contextlib.suppress(FileExistsError):
-            _write(path, secrets.token_bytes(32), os.link)
+            write_whole(path, secrets.token_bytes(32), replace=False)
     except OSError:
-        _write(path, secrets.token_bytes(32), os.replace)
-    return _read_key()
-
-
-def _write(path: Path, content: bytes, put: Any) -> None:
-    """Write a whole file beside its place, then put it there at once."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        put(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        write_whole(path, secrets.token_bytes(32))
+    return _read_key(folder())
 
 
 # --- digests ----------------------------------------------------------------------
@@ -172,19 +166,10 @@ def plugin_files(plugin: Any) -> list[Path]:
         module = sys.modules.get(".".join(parts[:depth]))
         file = getattr(module, "__file__", None)
         if file and hasattr(module, "__path__"):
-            return list(_inside(Path(file).parent))
+            return files_of(Path(file).parent)
         if file:
-            return [Path(file)]
+            return files_of(Path(file))
     return []
-
-
-def _inside(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            if path.name != "__pycache__":
-                yield from _inside(path)
-        elif path.suffix != ".pyc":
-            yield path
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -201,8 +186,8 @@ def _own_digest() -> str:
     """Digest of the reference, the contract and the suite; demo and cli aside."""
     core = Path(__file__).parent.parent
     own = [path for path in sorted(core.glob("*.py")) if path.name != "cli.py"]
-    own += _inside(core / "conformance")
-    own += _inside(Path(reference.__file__).parent)
+    own += files_of(core / "conformance")
+    own += files_of(Path(reference.__file__).parent)
     return digest(own)
 
 

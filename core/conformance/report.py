@@ -141,10 +141,17 @@ def support_table(paths: Iterable[Path]) -> str:
     """
     rows = []
     for path in sorted(paths):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a report of format {FORMAT}")
-        rows.append(_support_row(content))
+        text = path.read_bytes()
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
+            rows.append(_support_row(content))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is not a report of format {FORMAT}, as `synjit conformance "
+                f"--json` writes it: {type(error).__name__}: {error}"
+            ) from error
     head = (
         "| backend | platform | device | products | checks | grade | known gaps |",
         "|---|---|---|---|---|---|---|",

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -231,22 +233,55 @@ def in_thread(work: Callable[[], T], limit: float) -> T:
     Raises
     ------
     TimeoutError
-        It took longer than ``limit`` seconds; the thread is left to itself.
+        It took longer than ``limit`` seconds. The thread is told to stop, as it is when
+        Ctrl-C comes while it is waited for.
     """
     outcome: list[T] = []
     errors: list[BaseException] = []
+    done = threading.Event()  # Thread.join, interrupted, takes the thread for dead
 
     def target() -> None:
+        _running[thread] = done
         try:
             outcome.append(work())
         except BaseException as error:  # noqa: BLE001, raised again below
             errors.append(error)
+        finally:
+            _running.pop(thread, None)
+            done.set()
 
     thread = threading.Thread(target=target, name="synjit-conformance", daemon=True)
-    thread.start()
-    thread.join(limit)
+    try:
+        thread.start()
+        in_time = done.wait(min(limit, threading.TIMEOUT_MAX))
+    finally:
+        _stop(thread)
+    if not in_time:
+        raise TimeoutError(f"{limit:g}")
     if errors:
         raise errors[0]
-    if not outcome:
-        raise TimeoutError(f"{limit:g}")
     return outcome[0]
+
+
+PATIENCE = 5.0  # seconds at exit, for threads that do not stop
+_running: dict[threading.Thread, threading.Event] = {}
+
+
+def _stop(thread: threading.Thread) -> None:
+    """Have SystemExit raised in a thread, which it meets when it next runs Python.
+
+    A compiler comes back to Python every second or so; what hangs elsewhere goes on.
+    """
+    if thread in _running and thread.ident is not None:
+        number = ctypes.c_ulong(thread.ident)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Let no thread compile while Python is taken down: that would crash it."""
+    end = time.monotonic() + PATIENCE
+    for thread, done in list(_running.items()):
+        while time.monotonic() < end and not done.is_set():
+            _stop(thread)
+            done.wait(1.0)
