@@ -69,6 +69,10 @@ class Backend:
     known_gaps : tuple of (str, str)
         Declared refusals, for the full suite: a pattern of case names, with ``*`` and
         ``?``, and the reason. A gap excuses refusing, never a wrong result.
+    environment, files : tuple of str
+        Environment variables and files, outside of the distribution, that decide what
+        the backend does. They go into its certificates: another value, or another
+        content, is held to the reference anew.
     """
 
     name: str
@@ -79,6 +83,8 @@ class Backend:
     requires: tuple[str, ...] = ()
     interpreted_on: tuple[str, ...] = ()
     known_gaps: tuple[tuple[str, str], ...] = ()
+    environment: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Block(NamedTuple):

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backends that are wrong, each in its own way: all are refused, the fault named."""
 
+import hostile_processes
+import hostile_sizes
+import hostile_values
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hostile_backends import (
-    HOSTILE,
     Hangs,
     Honest,
     IgnoresHighWordOfSeed,
     IgnoresOrigin,
     WrongEveryHundredthCall,
+    hostile,
 )
 
 import synjit
 from synjit import Backend, BackendError, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, Check, check
+from synjit.conformance import Case, Check, check, run_full
 from synjit.conformance.runner import problem_of
 from synjit.registry import Registry, registry
 
@@ -42,6 +45,15 @@ def blocks(backend=None):
     return synjit.JITBlocks([[block]])
 
 
+MODULES = (
+    hostile_processes,
+    hostile_sizes,
+    hostile_values,
+)  # imported, they are listed
+HOSTILE = [plugin for plugin in hostile() if not hasattr(plugin, "only")]
+IN_FULL_SUITE = [plugin for plugin in hostile() if hasattr(plugin, "only")]
+
+
 def explain(product):
     if product == "blocks":
         return synjit.explain(product, grid=blocks().grid, platform="cpu")
@@ -51,6 +63,8 @@ def explain(product):
 def run(product, backend=None, n=10):
     if product == "blocks":
         return blocks(backend) @ np.ones(10, bool)
+    if product == "dense":
+        return synjit.jitn(1.0, 0.1, 0.1, 1, shape=(n, n), backend=backend)
     operand = np.ones(n, bool if product == "events" else np.float32)
     function = synjit.binary_jitnmv if product == "events" else synjit.jitnmv
     return function(1.0, 0.1, 0.1, operand, 1, shape=(n, n), backend=backend)
@@ -74,6 +88,13 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
     run(plugin.product)
     if plugin is Hangs:
         Hangs.release.set()
+
+
+@pytest.mark.parametrize("plugin", IN_FULL_SUITE, ids=lambda plugin: plugin.__name__)
+def test_hostile_backend_fails_the_full_suite(plugin, register):
+    report = run_full(register(plugin()), "cpu", only=plugin.only)
+    assert report.failures
+    assert all(plugin.fault in failure.reason for failure in report.failures)
 
 
 def test_the_honest_one_is_not_refused(register):
