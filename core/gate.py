@@ -148,7 +148,11 @@ def standing(registered: Registered, platform: str, product: Product) -> str:
     except RuntimeError:
         return "no device"
     subject = certificate.subject(registered, device, asked._asdict())
-    found = subject and _certified(registered, asked.platform, subject)
+    if subject is None:
+        return "not tried"
+    found = _certified(registered, asked.platform, subject)
+    if found is None and attempt.crash_of(subject):
+        return "failed"
     return found.grade if found else "not tried"
 
 

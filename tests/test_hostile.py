@@ -21,6 +21,8 @@ import synjit
 from synjit import Backend, BackendError, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
 from synjit.conformance import Case, Check, check, run_full
+from synjit.conformance.checks import FULL_COUNT
+from synjit.conformance.report import as_text
 from synjit.conformance.runner import problem_of
 from synjit.registry import Registry, registry
 
@@ -78,7 +80,9 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
     with pytest.raises(BackendError) as refusal:
         run(plugin.product, backend=name)
     assert plugin.fault in str(refusal.value)
-    if plugin is not Hangs:
+    if plugin is Hangs:
+        assert "SYNJIT_GATE_SECONDS" in str(refusal.value)
+    else:
         assert "check(" in str(refusal.value)  # a program that shows it
 
     # Though of the highest priority, it is not the default, and the reason is given.
@@ -175,6 +179,48 @@ def test_who_refuses_batches_may_take_single_vectors(register):
     assert synjit.explain(shape=(10, 10), platform="cpu").backend == name
 
 
+class TakesSingleVectors(Honest):
+    """It declares so, and is right about them."""
+
+    @hookimpl
+    def synjit_backend(self):
+        gaps = (("*batch=*", "one at a time"), ("transform/*", "one at a time"))
+        return Backend("single", "1", ("cpu",), known_gaps=gaps)
+
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return "no batches" if problem.batch > 1 else ""
+
+
+def test_who_takes_single_vectors_only_can_conform(register):
+    """What a transformation makes a batch of is refused too, and no failure."""
+    registered = register(TakesSingleVectors())
+    report = run_full(registered, "cpu", only="transform/*")
+    statuses = {r.check.transform: r.status for r in report.results}
+    assert statuses["vmap_events"] == statuses["grad_values"] == "known gap"
+    assert statuses["loop"] == statuses["vmap_seeds"] == "passed"
+    assert not report.failures
+
+
+class RefusesNearlyAll(Honest):
+    @hookimpl
+    def synjit_backend(self):
+        return Backend("coy", "1", ("cpu",), known_gaps=(("*", "some day"),))
+
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return "not today" if problem.shape != (1, 5) else ""
+
+
+def test_a_gap_of_nearly_all_is_no_conformance(register):
+    report = run_full(register(RefusesNearlyAll()), "cpu")
+    assert report.passed
+    assert not report.conforms
+    assert f"only {report.checks} of {FULL_COUNT} checks ran" in report.faults[0]
+    text = as_text(report, registry().backends["coy"].backend)
+    assert f"coy DOES NOT CONFORM: {report.checks} of {FULL_COUNT} checks ran" in text
+
+
 # --- at the door ------------------------------------------------------------------
 
 
@@ -233,6 +279,21 @@ def test_quarantine(plugin, reason):
     fresh._load_one("a plugin", lambda: plugin, "test")
     assert reason in fresh.quarantine["a plugin"]
     assert "numba" in fresh.backends
+
+
+def test_quarantine_of_what_changes_the_configuration():
+    def load():
+        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_default_matmul_precision", "bfloat16")
+        return honest
+
+    fresh = Registry()
+    with jax.enable_x64(True):  # which a with statement must not hide
+        fresh._load_one("x64", load, "test")
+    assert "jax_enable_x64 from False to True" in fresh.quarantine["x64"]
+    assert not fresh.backends
+    assert jax.config.values["jax_enable_x64"] is False
+    assert jax.config.values["jax_default_matmul_precision"] is None
 
 
 def test_quarantine_of_what_cannot_be_imported():

@@ -169,7 +169,7 @@ def _full(product: Product, dtype: str) -> Iterator[Case]:
             yield _in_tail(tiny, octave, sign)
         if product != "dense":
             yield from _batches(like)
-            yield replace(like, prob=0.5, shape=HUGE, batch=2, pattern="last")
+            yield replace(like, prob=0.2, shape=HUGE, batch=2, pattern="last")
     if product == "events":
         yield Case(product, 1.0, (MANY, 1), transpose=True, pattern="all")
 
