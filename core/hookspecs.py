@@ -9,7 +9,8 @@ left out: ``synjit_weighted`` and ``synjit_blocks``, which synjit then makes of
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape``
 that starts at ``origin`` in the matrix of ``seed`` and ``law``. Integer results, and
-weighted sums of events, must equal the reference's bit for bit; other float results
+weighted sums of events, must equal the reference's bit for bit (but for subnormal
+numbers, which XLA may take for 0); other float results
 must come within the bounds of ``synjit.conformance``. Nothing but the operands may
 decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
 
