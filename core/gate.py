@@ -174,6 +174,7 @@ def _judge(registered: Registered, asked: Asked) -> Verdict:
         reached = _quick_part(registered, asked, mark)
     if reached.grade != "failed":
         certificate.store(subject, {"kinds": sorted(reached.kinds)})
+        attempt.forget(subject)
     return reached
 
 

@@ -59,6 +59,7 @@ def start(tmp_path):
     package.mkdir()
     environment = {
         **os.environ,
+        "PYTHONFAULTHANDLER": "",  # pytest's may be on
         "SYNJIT_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": str(tmp_path),
     }
@@ -77,10 +78,19 @@ def test_a_backend_that_crashes_is_refused_at_the_next_start(start):
     assert start("os.abort()").returncode == -signal.SIGABRT
     again = start("os.abort()")
     assert again.returncode == 0
-    assert "a process died while it held this backend to the reference" in again.stdout
+    assert "died (Aborted) while it held this backend to the reference" in again.stdout
     assert "at events/prob=0.1/2100x37" in again.stdout
     assert "delete /" in again.stdout
-    assert start("os._exit(3)").returncode == 3  # it has changed, and is tried again
+    assert start("1 / 0").returncode == 0  # it has changed, and is tried again
+
+
+def test_a_process_that_is_ended_is_no_crash_the_first_time(start):
+    """It may have been killed from outside, by a time limit perhaps."""
+    assert start("os.kill(os.getpid(), 9)").returncode == -signal.SIGKILL
+    again = start("os.kill(os.getpid(), 9)")
+    assert again.returncode == -signal.SIGKILL
+    assert "it is tried again once" in again.stderr
+    assert "a process died (twice" in start("os.kill(os.getpid(), 9)").stdout
 
 
 @pytest.fixture
@@ -95,7 +105,7 @@ def test_an_attempt_that_goes_on_is_no_crash(subject):
         mark("something")
         assert attempt.crash_of(subject) == ""
         (path,) = certificate.folder().glob("*.attempt")
-        assert path.read_text() == "something"
+        assert path.read_text() == "something\n"
     assert not list(certificate.folder().glob("*.attempt"))
     mark("too late")  # by a thread that was left to itself
 
@@ -106,6 +116,17 @@ def test_an_attempt_that_is_broken_off_is_no_crash(error, subject):
         raise error
     assert attempt.crash_of(subject) == ""
     assert not list(certificate.folder().iterdir())
+
+
+def test_who_comes_through_is_forgiven(subject):
+    name = certificate.name({**subject, "asked": None})
+    certificate.folder().mkdir()
+    (certificate.folder() / f"{name}.1.attempt").write_text("something\n")
+    assert attempt.crash_of(subject) == ""
+    (certificate.folder() / f"{name}.2.attempt").write_text("something\n")
+    assert "at something" in attempt.crash_of(subject)
+    attempt.forget(subject)
+    assert attempt.crash_of(subject) == ""
 
 
 def test_without_a_folder_there_is_no_mark(subject, monkeypatch):
