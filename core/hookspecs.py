@@ -8,10 +8,10 @@ makes of ``synjit_product``, and ``synjit_custom_calls``, for programs that are 
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape`` that
 starts at ``matrix.origin`` in the matrix of its seed, its connectivity and its weights.
-Integer results, and weighted sums of events, must equal the reference's bit for bit;
-other float results must come within the bounds of ``synjit.conformance``. Nothing but
-the operands may decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for
-choosing how.
+Integer results, and weighted sums of events, must equal the reference's bit for bit
+(but for subnormal numbers, which XLA may take for 0); other float results must come
+within the bounds of ``synjit.conformance``. Nothing but the operands may decide a
+result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ class Backend:
     known_gaps : tuple of (str, str)
         Declared refusals, for the full suite: a pattern of case names, with ``*`` and
         ``?``, and the reason. A gap excuses refusing, never a wrong result.
+    environment, files : tuple of str
+        Environment variables and files, outside of the distribution, that decide what
+        the backend does. They go into its certificates: another value, or another
+        content, is held to the reference anew.
     """
 
     name: str
@@ -72,6 +76,8 @@ class Backend:
     requires: tuple[str, ...] = ()
     interpreted_on: tuple[str, ...] = ()
     known_gaps: tuple[tuple[str, str], ...] = ()
+    environment: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Matrix(NamedTuple):

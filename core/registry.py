@@ -20,6 +20,7 @@ import pluggy
 
 from . import hookspecs
 from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
+from .settings import unchanged_configuration, usual_settings
 from .weighing import add_blocks, weigh
 
 ENTRY_POINTS = "synjit.backends"
@@ -47,6 +48,8 @@ KINDS = {
     "requires": tuple,
     "interpreted_on": tuple,
     "known_gaps": tuple,
+    "environment": tuple,
+    "files": tuple,
 }
 
 
@@ -58,6 +61,7 @@ class Registered:
     plugin: Any
     hook: Any  # pluggy callers of this plugin alone
     source: str
+    distribution: Any = None  # importlib.metadata's, of an entry point
 
     @property
     def weighs(self) -> bool:
@@ -112,8 +116,8 @@ class Registered:
     def _trace(
         self, hook: Any, problem: Problem, operands: Mapping[str, Any]
     ) -> list[Any]:
-        """Call a hook under JAX's usual settings: strictness is for users' code."""
-        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        """Call a hook under the settings under which it was held to the reference."""
+        with usual_settings():
             return jax.tree.leaves(hook(problem=problem, **operands))
 
 
@@ -131,16 +135,26 @@ class Registry:
             self._load_one(name, lambda module=module: importlib.import_module(module))
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             distribution = entry.dist.name if entry.dist else "unknown distribution"
-            self._load_one(entry.name, entry.load, f"entry point of {distribution}")
+            source = f"entry point of {distribution}"
+            self._load_one(entry.name, entry.load, source, entry.dist)
 
-    def _load_one(self, name: str, load: Any, source: str = "built in") -> None:
+    def _load_one(
+        self, name: str, load: Any, source: str = "built in", distribution: Any = None
+    ) -> None:
         try:
-            self.register(load(), source=source)
+            with unchanged_configuration():
+                plugin = load()
+            self.register(plugin, source, distribution)
         except (Exception, SystemExit) as error:  # noqa: BLE001, any plugin's any
             key = name if name not in self.backends else f"{name} ({source})"
             self.quarantine[key] = f"{type(error).__name__}: {error}"
 
-    def register(self, plugin: Any, source: str = "registered by hand") -> Registered:
+    def register(
+        self,
+        plugin: Any,
+        source: str = "registered by hand",
+        distribution: Any = None,
+    ) -> Registered:
         """Register one plugin, or raise with the reason why not.
 
         Raises
@@ -162,7 +176,7 @@ class Registry:
             )
         backend = manager.hook.synjit_backend()
         self._check(backend, source)
-        registered = Registered(backend, plugin, manager.hook, source)
+        registered = Registered(backend, plugin, manager.hook, source, distribution)
         self.backends[backend.name] = registered
         return registered
 

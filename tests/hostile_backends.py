@@ -37,13 +37,46 @@ class Honest:
 
     @hookimpl
     def synjit_dense(self, problem, seed, origin, law):
-        return honest.synjit_dense(problem, seed, origin, law)
+        return self.dense(problem, seed, origin, law)
 
     def events(self, *operands):
         return honest.synjit_events(*operands)
 
     def floats(self, *operands):
         return honest.synjit_floats(*operands)
+
+    def dense(self, *operands):
+        return honest.synjit_dense(*operands)
+
+
+class HonestWeighted(Honest):
+    """One that weighs the sums itself as well."""
+
+    @hookimpl
+    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
+        return self.weighted(problem, seed, origin, law, events, w_loc, w_scale)
+
+    def weighted(self, *operands):
+        return honest.synjit_weighted(*operands)
+
+
+class HonestBlocks(Honest):
+    """One that joins blocks as well."""
+
+    product = "blocks"
+
+    @hookimpl
+    def synjit_blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
+        return self.blocks(problem, seed, origin, law, events, w_loc, w_scale)
+
+    def blocks(self, *operands):
+        return honest.synjit_blocks(*operands)
+
+
+def hostile():
+    """List the wrong ones that have been defined."""
+    kinds = [*Honest.__subclasses__(), *HonestWeighted.__subclasses__()]
+    return [c for c in (*kinds, *HonestBlocks.__subclasses__()) if hasattr(c, "fault")]
 
 
 class WrongInLastChunk(Honest):
@@ -63,11 +96,10 @@ class WrongForBatches(Honest):
         return [jnp.repeat(x[:, :1], x.shape[1], 1) for x in super().events(*operands)]
 
 
-class FusedWeights(Honest):
-    fault = "synjit_weighted: y"
+class FusedWeights(HonestWeighted):
+    fault = "synjit_weighted, w_loc=0.3, w_scale=-1.7: y"
 
-    @hookimpl
-    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
+    def weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
         n, z = super().events(problem, seed, origin, law, events)
         # One rounding too few: the product with N is exact here, as if fused.
         high = w_loc.astype(jnp.bfloat16).astype(w_loc.dtype)
@@ -75,38 +107,32 @@ class FusedWeights(Honest):
         return high * n + rest
 
 
-class WeightsSwapped(Honest):
-    fault = "synjit_weighted: y"
+class WeightsSwapped(HonestWeighted):
+    fault = "synjit_weighted, w_loc=0.3, w_scale=-1.7: y"
 
-    @hookimpl
-    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
-        return honest.synjit_weighted(
-            problem, seed, origin, law, events, w_scale, w_loc
-        )
+    def weighted(self, *operands):
+        *others, w_loc, w_scale = operands
+        return super().weighted(*others, w_scale, w_loc)
 
 
-class OneOriginForAllBlocks(Honest):
-    product = "blocks"
+class OneOriginForAllBlocks(HonestBlocks):
     fault = "of the groups of rows"
 
-    @hookimpl
-    def synjit_blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
+    def blocks(self, problem, seed, origin, *others):
         rows = jnp.array([block.row for block in problem.grid.blocks])[:, None]
         origin = jnp.where(rows == 1, origin[:1], origin)
-        return honest.synjit_blocks(problem, seed, origin, law, events, w_loc, w_scale)
+        return super().blocks(problem, seed, origin, *others)
 
 
-class SkipsBlocksWithoutEvents(Honest):
-    product = "blocks"
+class SkipsBlocksWithoutEvents(HonestBlocks):
     fault = "only the signs of zeros differ"
 
-    @hookimpl
-    def synjit_blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
+    def blocks(self, problem, seed, origin, law, events, w_loc, w_scale):
         active = jnp.stack(
             [events[problem.grid.window(b)[1]].any() for b in problem.grid.blocks]
         )
         w_loc, w_scale = jnp.where(active, w_loc, 0), jnp.where(active, w_scale, 0)
-        return honest.synjit_blocks(problem, seed, origin, law, events, w_loc, w_scale)
+        return super().blocks(problem, seed, origin, law, events, w_loc, w_scale)
 
 
 class IgnoresRowOfOrigin(Honest):
@@ -173,7 +199,7 @@ class CountsNaN(Honest):
         return super().floats(problem, seed, origin, law, values)
 
 
-def _through_python(change, arrays):
+def through_python(change, arrays):
     """Call a Python function when the product runs, on its results."""
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays]
     return jax.pure_callback(change, shapes, list(arrays))
@@ -188,7 +214,7 @@ class WrongEveryHundredthCall(Honest):
             self.calls += 1
             return [np.asarray(x) + (self.calls % 100 == 0) for x in arrays]
 
-        return _through_python(change, super().events(*operands))
+        return through_python(change, super().events(*operands))
 
 
 class IgnoresHighWordOfSeed(Honest):
@@ -203,7 +229,7 @@ class WritesIntoItsInput(Honest):
 
     def events(self, *operands):
         sums = super().events(*operands)
-        return _copy(sums, operands[-1], "clears_events")
+        return copied(sums, operands[-1], "clears_events")
 
 
 class LeavesRowsUnwritten(Honest):
@@ -211,57 +237,15 @@ class LeavesRowsUnwritten(Honest):
 
     def events(self, *operands):
         sums = super().events(*operands)
-        return _copy(sums, operands[-1], "only_if_any")
+        return copied(sums, operands[-1], "only_if_any")
 
 
-def _copy(sums, events, how):
-    """Copy sums in a compiled function that does its memory wrong."""
-    if not _handlers:
-        _compile_handlers()
+def copied(sums, events, how):
+    """Copy sums in a compiled function that does not do it always, or not only it."""
+    from hostile_handlers import target
+
     shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in sums]
-    return jax.ffi.ffi_call(f"test_{how}", shapes)(events, *sums)
-
-
-_handlers = {}
-
-
-def _compile_handlers():
-    from numba import cfunc, njit, types
-
-    from synjit.backends.numba_cpu import frame as layout
-
-    @njit
-    def flags(frame):
-        operand = layout.argument(frame, 0)
-        size = layout.dimension(operand, 0) * layout.dimension(operand, 1)
-        return layout.array(operand, np.uint8, size)
-
-    @njit
-    def copy(frame):
-        for i in range(2):
-            operand, out = layout.argument(frame, 1 + i), layout.result(frame, i)
-            size = layout.dimension(operand, 0) * layout.dimension(operand, 1)
-            source = layout.array(operand, np.int32, size)
-            target = layout.array(out, np.int32, size)
-            for j in range(size):
-                target[j] = source[j]
-
-    def clears_events(frame):
-        if not layout.is_handshake(frame):
-            copy(frame)
-            flags(frame)[:] = 0
-        return 0
-
-    def only_if_any(frame):
-        if not layout.is_handshake(frame) and flags(frame).any():
-            copy(frame)
-        return 0
-
-    for handler in (clears_events, only_if_any):
-        compiled = cfunc(types.int64(types.int64))(handler)
-        target, name = jax.ffi.pycapsule(compiled.ctypes), handler.__name__
-        jax.ffi.register_ffi_target(f"test_{name}", target, platform="cpu")
-        _handlers[name] = compiled
+    return jax.ffi.ffi_call(target(how), shapes)(events, *sums)
 
 
 class WrongDtype(Honest):
@@ -309,7 +293,7 @@ class RaisesWhenRun(Honest):
         def change(arrays):
             raise OSError("ran into a wall")
 
-        return _through_python(change, super().events(*operands))
+        return through_python(change, super().events(*operands))
 
 
 class Hangs(Honest):
@@ -329,6 +313,3 @@ class HasNotItsPlatform(Honest):
             (problem.shape[problem.transpose], problem.batch), jnp.int32
         )
         return jax.ffi.ffi_call("no_such_target", (shape, shape))(events)
-
-
-HOSTILE = [c for c in Honest.__subclasses__() if hasattr(c, "fault")]

@@ -5,23 +5,28 @@ import sys
 import zipfile
 from pathlib import Path
 
+import hostile_processes
+import hostile_sizes
+import hostile_values
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hostile_backends import (
-    HOSTILE,
     Hangs,
     Honest,
     IgnoresHighWordOfSeed,
     IgnoresOrigin,
     WrongEveryHundredthCall,
+    hostile,
 )
 
 import synjit
 from synjit import Backend, BackendError, cli, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, Check, certificate, check
+from synjit.conformance import Case, Check, certificate, check, run_full
+from synjit.conformance.checks import FULL_COUNT
+from synjit.conformance.report import as_text
 from synjit.conformance.runner import problem_of
 from synjit.registry import Registry, registry
 
@@ -46,6 +51,15 @@ def blocks(backend=None):
     return synjit.JITBlocks([[block]])
 
 
+MODULES = (
+    hostile_processes,
+    hostile_sizes,
+    hostile_values,
+)  # imported, they are listed
+HOSTILE = [plugin for plugin in hostile() if not hasattr(plugin, "only")]
+IN_FULL_SUITE = [plugin for plugin in hostile() if hasattr(plugin, "only")]
+
+
 def explain(product):
     if product == "blocks":
         return synjit.explain(product, grid=blocks().grid, platform="cpu")
@@ -55,6 +69,8 @@ def explain(product):
 def run(product, backend=None, n=10):
     if product == "blocks":
         return blocks(backend) @ np.ones(10, bool)
+    if product == "dense":
+        return synjit.jitn(1.0, 0.1, 0.1, 1, shape=(n, n), backend=backend)
     operand = np.ones(n, bool if product == "events" else np.float32)
     function = synjit.binary_jitnmv if product == "events" else synjit.jitnmv
     return function(1.0, 0.1, 0.1, operand, 1, shape=(n, n), backend=backend)
@@ -68,7 +84,9 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
     with pytest.raises(BackendError) as refusal:
         run(plugin.product, backend=name)
     assert plugin.fault in str(refusal.value)
-    if plugin is not Hangs:
+    if plugin is Hangs:
+        assert "SYNJIT_GATE_SECONDS" in str(refusal.value)
+    else:
         assert "check(" in str(refusal.value)  # a program that shows it
 
     # Though of the highest priority, it is not the default, and the reason is given.
@@ -78,6 +96,13 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
     run(plugin.product)
     if plugin is Hangs:
         Hangs.release.set()
+
+
+@pytest.mark.parametrize("plugin", IN_FULL_SUITE, ids=lambda plugin: plugin.__name__)
+def test_hostile_backend_fails_the_full_suite(plugin, register):
+    report = run_full(register(plugin()), "cpu", only=plugin.only)
+    assert report.failures
+    assert all(plugin.fault in failure.reason for failure in report.failures)
 
 
 def test_the_honest_one_is_not_refused(register):
@@ -156,6 +181,48 @@ def test_what_was_refused_in_the_suite_is_not_proved(plugin, batch, reason, regi
 def test_who_refuses_batches_may_take_single_vectors(register):
     name = register(RefusesBatches()).backend.name
     assert synjit.explain(shape=(10, 10), platform="cpu").backend == name
+
+
+class TakesSingleVectors(Honest):
+    """It declares so, and is right about them."""
+
+    @hookimpl
+    def synjit_backend(self):
+        gaps = (("*batch=*", "one at a time"), ("transform/*", "one at a time"))
+        return Backend("single", "1", ("cpu",), known_gaps=gaps)
+
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return "no batches" if problem.batch > 1 else ""
+
+
+def test_who_takes_single_vectors_only_can_conform(register):
+    """What a transformation makes a batch of is refused too, and no failure."""
+    registered = register(TakesSingleVectors())
+    report = run_full(registered, "cpu", only="transform/*")
+    statuses = {r.check.transform: r.status for r in report.results}
+    assert statuses["vmap_events"] == statuses["grad_values"] == "known gap"
+    assert statuses["loop"] == statuses["vmap_seeds"] == "passed"
+    assert not report.failures
+
+
+class RefusesNearlyAll(Honest):
+    @hookimpl
+    def synjit_backend(self):
+        return Backend("coy", "1", ("cpu",), known_gaps=(("*", "some day"),))
+
+    @hookimpl
+    def synjit_refuses(self, problem):
+        return "not today" if problem.shape != (1, 5) else ""
+
+
+def test_a_gap_of_nearly_all_is_no_conformance(register):
+    report = run_full(register(RefusesNearlyAll()), "cpu")
+    assert report.passed
+    assert not report.conforms
+    assert f"only {report.checks} of {FULL_COUNT} checks ran" in report.faults[0]
+    text = as_text(report, registry().backends["coy"].backend)
+    assert f"coy DOES NOT CONFORM: {report.checks} of {FULL_COUNT} checks ran" in text
 
 
 # --- at the door ------------------------------------------------------------------
@@ -237,6 +304,21 @@ def test_names_and_aliases_of_third_parties():
         fresh.register(Door(name="shared"))
     with pytest.raises(ValueError, match="'one' is taken"):
         fresh.register(Door(name="three", aliases=("one",)))
+
+
+def test_quarantine_of_what_changes_the_configuration():
+    def load():
+        jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_default_matmul_precision", "bfloat16")
+        return honest
+
+    fresh = Registry()
+    with jax.enable_x64(True):  # which a with statement must not hide
+        fresh._load_one("x64", load, "test")
+    assert "jax_enable_x64 from False to True" in fresh.quarantine["x64"]
+    assert not fresh.backends
+    assert jax.config.values["jax_enable_x64"] is False
+    assert jax.config.values["jax_default_matmul_precision"] is None
 
 
 def test_quarantine_of_what_cannot_be_imported():

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a backend must pass before the dispatcher will touch it.
 
-``cases`` and ``checks`` say what is checked, ``expected`` what is right, ``runner``
-runs one case, ``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
+``cases`` says what a case is, ``case_lists`` and ``checks`` which there are, ``rare``
+where rare words are drawn, ``expected`` what is right; ``runner`` runs one case,
+``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .cases import PRODUCTS, Case, full_cases, quick_cases
+from .case_lists import full_cases, quick_cases
+from .cases import PRODUCTS, Case
 
 __all__ = [
     "PRODUCTS",
@@ -64,8 +66,6 @@ def check(backend: str, what: Any, platform: str = "cpu") -> str:
     >>> check("numba", Case("events", prob=0.1, shape=(100, 100)))
     ''
     """
-    import jax
-
     from synjit.dispatch import check_name
     from synjit.registry import registry
 
@@ -77,5 +77,4 @@ def check(backend: str, what: Any, platform: str = "cpu") -> str:
         what = Check("case", what)
     check_name(backend)
     runner = Runner(registry().named(backend)[0], platform)
-    with jax.enable_x64(what.x64):
-        return run_check(runner, what).reason
+    return run_check(runner, what).reason

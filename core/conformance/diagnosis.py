@@ -9,9 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from synjit import reference
-
-from .cases import Case
+from .cases import Case, law
 from .expected import Expected, expected
 
 POISON_INT = 0x5A5A5A5A
@@ -60,7 +58,9 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         if not _wrong(got[0], want.results[0], bound).any():
             yield "it is nearly right: is a product fused with the sum?"
         if case.grid:
-            yield from _guesses_by_group(case, _wrong(got[0], want.results[0], bound))
+            wrong = [_wrong(got[0], want.results[0], bound)]
+            yield from _guesses_by_vector(case, wrong)
+            yield from _guesses_by_group(case, wrong[0])
             return
     else:
         yield from _guesses_by_value(case, want, got)
@@ -68,6 +68,12 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         _wrong(result, right, bound)
         for result, right, bound in zip(got, want.results, want.bounds, strict=True)
     ]
+    beyond_number = any(
+        bool((~np.isfinite(result) | ~np.isfinite(right))[w].any())
+        for result, right, w in zip(got, want.results, wrong, strict=True)
+    )
+    if case.pattern == "nonfinite" and beyond_number:
+        yield "a NaN or an infinity must reach the connected rows, and no others"
     yield from _guesses_by_place(case, wrong)
 
 
@@ -87,6 +93,8 @@ def _guesses_by_value(
     operand = case.operand()
 
     def agrees(other: Expected) -> bool:
+        if not any(right.any() for right in other.results):
+            return False  # zeros are like any other zeros
         return all(
             result.shape == right.shape and not _wrong(result, right, bound).any()
             for result, right, bound in zip(
@@ -94,24 +102,7 @@ def _guesses_by_value(
             )
         )
 
-    others = []
-    if case.product != "dense" and case.shape[0] == case.shape[1]:
-        other = replace(case, transpose=not case.transpose)
-        others.append((other, "it is the product with W, not W.T, or the reverse"))
-    row, column = case.origin
-    if case.origin != (0, 0):
-        other = replace(case, origin=(0, 0))
-        others.append((other, "it is as if the origin were (0, 0): it is ignored"))
-    if row and column:
-        other = replace(case, origin=(0, column))
-        others.append((other, "it is as if the origin's row were 0"))
-        other = replace(case, origin=(row, 0))
-        others.append((other, "it is as if the origin's column were 0"))
-    low = case.seed & 0xFFFFFFFF
-    if low != case.seed:
-        other = replace(case, seed=low)
-        others.append((other, "it is as if the high word of the seed were 0"))
-    for other, guess in others:
+    for other, guess in _likely_mistaken_for(case):
         if agrees(expected(other, operand)):
             yield guess
     bounds = [np.abs(right) * 2.0**-18 for right in want.results]
@@ -121,18 +112,54 @@ def _guesses_by_value(
         yield "N is right: the connections are, and their weights z are not"
 
 
+def _likely_mistaken_for(case: Case) -> Iterator[tuple[Case, str]]:
+    """Give other cases, and what is the fault if a result is theirs."""
+    if case.product != "dense" and case.shape[0] == case.shape[1]:
+        other = replace(case, transpose=not case.transpose)
+        yield other, "it is the product with W, not W.T, or the reverse"
+    row, column = case.origin
+    if case.origin != (0, 0):
+        other = replace(case, origin=(0, 0))
+        yield other, "it is as if the origin were (0, 0): it is ignored"
+    if row and column:
+        other = replace(case, origin=(0, column))
+        yield other, "it is as if the origin's row were 0"
+        other = replace(case, origin=(row, 0))
+        yield other, "it is as if the origin's column were 0"
+    low = case.seed & 0xFFFFFFFF
+    if low != case.seed:
+        other = replace(case, seed=low)
+        yield other, "it is as if the high word of the seed were 0"
+
+
 def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
     """Look at where the wrong entries are."""
-    if case.batch > 1 and not any(w[:, 0].any() for w in wrong):
-        yield "the first vector of the batch is right, others are not"
-    if case.pattern == "nonfinite":
-        yield "a NaN or an infinity must reach the connected rows, and no others"
+    yield from _guesses_by_vector(case, wrong)
     if case.pattern == "none":
         yield "without events, sums must be 0"
     if not case.transpose:
-        length = 1 << reference.law(case.prob).log2_chunk
+        length = 1 << law(case.prob).log2_chunk
         last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
         if last > 0 and not any(w[:last].any() for w in wrong):
             yield f"only rows of the last chunk are wrong (from row {last})"
-    if case.shape[0] > 2**15 and not any(w[: 2**15].any() for w in wrong):
-        yield "only rows beyond 32767 are wrong: does an index overflow?"
+    entries = max(w.shape[0] for w in wrong)
+    kind = "columns" if case.transpose else "rows"
+    if case.shape[0] * case.shape[1] >= 2**31:
+        yield "are entries beyond number 2^31 wrong: does a flat index overflow?"
+    for most in (2**16 - 1, 2**15 - 1):
+        if entries > most and not any(w[: most + 1].any() for w in wrong):
+            yield f"only {kind} beyond {most} are wrong: does an index overflow?"
+    if case.shape[1] > 2**16:
+        yield "are columns beyond 65535 wrong: does an index or a list overflow?"
+
+
+def _guesses_by_vector(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
+    """Look at which vectors of a batch are wrong."""
+    if case.batch == 1 or case.product == "dense":
+        return
+    vectors = np.any([w.any(axis=0) for w in wrong], axis=0)
+    first = int(np.argmax(vectors))
+    if first == 1:
+        yield "the first vector of the batch is right, others are not"
+    if first > 1 and vectors[first:].mean() > 0.5:
+        yield f"vectors of the batch from number {first} on are wrong, none before"

@@ -37,7 +37,8 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
     about = _about(report, backend)
     head = (
         f"{backend.name} {backend.version} on {report.platform} ({about['device']}), "
-        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}"
+        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}, "
+        f"random cases of SYNJIT_SUITE_SEED={report.suite_seed}"
     )
     lines = [head, "", table(_rows(report.results))]
     for result in report.failures[:shown]:
@@ -61,6 +62,7 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
         )
         lines += ["", missing]
     verdict = "conforms" if report.conforms else "DOES NOT CONFORM"
+    verdict += f": {report.checks} of {report.required} checks ran"
     part = 0 < len(report.results) < report.required
     if part and len(report.by_status("passed")) == len(report.results):
         verdict = "is right so far: a part of the checks proves nothing yet"
@@ -98,6 +100,7 @@ def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
         "jaxlib": jaxlib.version.__version__,
         "draw": reference.DRAW_VERSION,
         "suite": SUITE_VERSION,
+        "suite seed": report.suite_seed,
     }
 
 

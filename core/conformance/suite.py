@@ -7,6 +7,7 @@ import atexit
 import ctypes
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,6 +15,9 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
+from synjit.settings import usual_settings
+
+from .case_lists import HUGE, new_suite_seed
 from .cases import Case
 from .checks import FULL_COUNT, Check, checks_of, full_checks
 from .runner import Refused, Runner
@@ -21,6 +25,8 @@ from .transforms import run_transform
 
 Status = Literal["passed", "failed", "refused", "known gap"]
 T = TypeVar("T")
+
+LEAST = 0.6  # of the checks of one product at least, or there is no such product
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,10 @@ class Report:
         Number of checks that there must be.
     results : list of Result
     faults : list of str
-        What is wrong beside the checks: gaps that are none any more.
+        What is wrong beside the checks: gaps that are none any more, or that nearly
+        all is one.
+    suite_seed : int or None
+        Of the cases that were drawn at random.
     """
 
     backend: str
@@ -57,6 +66,7 @@ class Report:
     required: int = 0
     results: list[Result] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    suite_seed: int | None = None
 
     def by_status(self, status: Status) -> list[Result]:
         """Return the results of a status."""
@@ -105,6 +115,7 @@ def run(
     *,
     stop: bool = False,
     runner: Runner | None = None,
+    x64: bool | None = None,
 ) -> Report:
     """Run cases on a backend, on this process's first device of a platform.
 
@@ -116,14 +127,18 @@ def run(
     stop : bool
         Stop at the first failure.
     runner : Runner, optional
-        For who wants to watch.
+        Supply one to observe progress.
+    x64 : bool, optional
+        Whether 64-bit types are on; as they are, if left.
 
     Returns
     -------
     Report
     """
     runner = runner or Runner(registered, platform)
-    checks = checks_of(cases)
+    if x64 is None:
+        x64 = bool(jax.config.read("jax_enable_x64"))
+    checks = checks_of(cases, x64=x64)
     report = Report(registered.backend.name, platform, len(checks))
     for check in checks:
         result = run_check(runner, check)
@@ -161,14 +176,14 @@ def run_full(
     """
     runner = Runner(registered, platform)
     report = Report(registered.backend.name, platform, FULL_COUNT)
+    report.suite_seed = new_suite_seed()
     gaps = registered.backend.known_gaps
-    for check in full_checks():
+    for check in full_checks(report.suite_seed):
         if not fnmatchcase(str(check), only):
             continue
 
         def work(check: Check = check) -> Result:
-            with jax.enable_x64(check.x64):
-                return declared(run_check(runner, check), gaps)
+            return declared(run_check(runner, check), gaps)
 
         try:
             result = in_thread(work, limit)
@@ -179,26 +194,39 @@ def run_full(
         progress(result)
         if result.seconds >= limit:
             break
-    report.faults = stale_gaps(report.results, gaps) if only == "*" else []
+    if only == "*":
+        report.faults = stale_gaps(report.results, gaps) + too_few(report.results)
     return report
 
 
 def run_check(runner: Runner, check: Check) -> Result:
-    """Run one check."""
+    """Run one check, whatever JAX's configuration is."""
+    backend = runner.registered.backend
+    if check.case and check.case.shape == HUGE and _interpreted(runner):
+        reason = "an interpreter is not asked for a matrix of 2^31 entries"
+        return Result(check, "known gap", reason)
     start = time.perf_counter()
     status: Status
     try:
-        if check.case is None:
-            name = runner.registered.backend.name
-            reason = run_transform(check.transform, name, runner.platform)
-        elif check.what == "calls":
-            reason = runner.check_calls(check.case)
-        else:
-            reason = runner.check(check.case)
+        with usual_settings(check.x64):
+            if check.case is None:
+                reason = run_transform(check.transform, backend.name, runner.platform)
+            elif check.what == "calls":
+                reason = runner.check_calls(check.case)
+            elif check.what == "threads":
+                reason = runner.check_threads(check.case)
+            else:
+                reason = runner.check(check.case)
         status = "failed" if reason else "passed"
     except Refused as refusal:
         reason, status = str(refusal), "refused"
+    if status == "failed" and check.case and check.case.about:
+        reason = f"{reason} ({check.case.about})"
     return Result(check, status, reason, time.perf_counter() - start)
+
+
+def _interpreted(runner: Runner) -> bool:
+    return runner.platform in runner.registered.backend.interpreted_on
 
 
 # --- known gaps -------------------------------------------------------------------
@@ -224,17 +252,49 @@ def stale_gaps(results: Sequence[Result], gaps: Sequence[tuple[str, str]]) -> li
     ]
 
 
+def too_few(results: Sequence[Result]) -> list[str]:
+    """Say that a backend refuses too much to be called one: in words, or nothing."""
+    all_of = Counter(r.case.product for r in results if r.case)
+    ran = [r for r in results if r.status in {"passed", "failed"}]
+    ran_of = Counter(r.case.product for r in ran if r.case)
+    if any(ran_of[product] >= LEAST * all_of[product] for product in all_of):
+        return []
+    fault = (
+        f"only {len(ran)} of {len(results)} checks ran, and of no product "
+        f"{LEAST:.0%} of its own: gaps excuse what a backend cannot take, not that it "
+        "takes next to nothing"
+    )
+    return [fault]
+
+
 # --- a time limit -----------------------------------------------------------------
 
+TICK = 0.5  # seconds, after which it is looked how far the work is
+STARVED = 0.02  # of a processor: who gets less is waiting, not working
 
-def in_thread(work: Callable[[], T], limit: float) -> T:
+
+def in_thread(
+    work: Callable[[], T], limit: float, progress: Callable[[], object] = lambda: None
+) -> T:
     """Run in a thread of its own, and not for ever.
+
+    A time limit is for what hangs. So the clock starts again whenever there is
+    progress, and on a busy machine it goes as slowly as this process is served: by its
+    processor time, as long as that grows at all.
+
+    Parameters
+    ----------
+    work : callable
+    limit : float
+        Seconds without progress.
+    progress : callable
+        Gives something else whenever there was some.
 
     Raises
     ------
     TimeoutError
-        It took longer than ``limit`` seconds. The thread is told to stop, as it is when
-        Ctrl-C comes while it is waited for.
+        The limit was reached. The thread is told to stop, as it is when Ctrl-C comes
+        while it is waited for.
     """
     outcome: list[T] = []
     errors: list[BaseException] = []
@@ -251,12 +311,20 @@ def in_thread(work: Callable[[], T], limit: float) -> T:
             done.set()
 
     thread = threading.Thread(target=target, name="synjit-conformance", daemon=True)
+    spent, seen = 0.0, progress()
+    wall, processor = time.monotonic(), time.process_time()
     try:
         thread.start()
-        in_time = done.wait(min(limit, threading.TIMEOUT_MAX))
+        while spent < limit and not done.wait(min(TICK, limit - spent)):
+            passed, served = time.monotonic() - wall, time.process_time() - processor
+            wall, processor = wall + passed, processor + served
+            spent += min(passed, served) if served > STARVED * passed else passed
+            now = progress()
+            if now != seen:
+                spent, seen = 0.0, now
     finally:
         _stop(thread)
-    if not in_time:
+    if not done.is_set():
         raise TimeoutError(f"{limit:g}")
     if errors:
         raise errors[0]

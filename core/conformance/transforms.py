@@ -20,6 +20,7 @@ import synjit
 from synjit import reference
 
 from .expected import window
+from .runner import Refused
 
 SEED, PROB, SHAPE = 5, 0.1, (1100, 50)
 UNIT = 2.0**-reference.normal.UNIT_BITS
@@ -180,10 +181,23 @@ TRANSFORMS: dict[str, Callable[[str], str]] = {
 
 
 def run_transform(name: str, backend: str, platform: str) -> str:
-    """Run one of these checks on a platform's first device; say what is wrong."""
+    """Run one of these checks on a platform's first device; say what is wrong.
+
+    Raises
+    ------
+    Refused
+        The backend does not take what the transformation makes of the product.
+    """
+    from synjit.dispatch import REFUSES, BackendError
+
     device = jax.local_devices(backend=platform)[0]
     try:
         with jax.default_device(device), jax.enable_x64(False):
             return TRANSFORMS[name](backend)
+    except BackendError as error:
+        reason = error.reasons.get(backend, "")
+        if reason.startswith(REFUSES):
+            raise Refused(reason.removeprefix(REFUSES)) from error
+        return f"it raised BackendError: {error}"
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"it raised {type(error).__name__}: {error}"

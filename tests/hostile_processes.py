@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backends that are right on the first thread, the first device, or at first."""
+
+import time
+
+import jax
+import numpy as np
+from hostile_backends import Honest, copied, through_python
+
+
+class OneScratchForAllThreads(Honest):
+    fault = "called from 4 threads at once"
+    scratch = None
+
+    def events(self, *operands):
+        def change(arrays):
+            kind = type(self)
+            kind.scratch = [np.array(x) for x in arrays]
+            time.sleep(1e-3)
+            return kind.scratch
+
+        return through_python(change, super().events(*operands))
+
+
+class WrongOnOtherDevices(Honest):
+    fault = "on device"
+
+    def events(self, *operands):
+        sums = super().events(*operands)
+        return copied(sums, operands[-1], "only_on_first_device")
+
+
+class TurnsOnX64(Honest):
+    """As a module of kernels may that is imported when it is first needed."""
+
+    fault = "it changed JAX's configuration: jax_enable_x64 from False to True"
+
+    def events(self, *operands):
+        jax.config.update("jax_enable_x64", True)
+        return super().events(*operands)
