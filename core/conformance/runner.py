@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -140,6 +141,16 @@ class Runner:
             raise
         except Exception as error:  # noqa: BLE001, whatever a backend may raise
             return f"called from several threads at once, it raised {_describe(error)}"
+
+    def seconds(self, case: Case) -> float:
+        """Measure a call, once compiled; whatever a backend may raise is raised."""
+        self._begin(f"{case}, for its time")
+        program = self._program(case, self.devices[0])
+        operands = jax.device_put(self._operands(case), self.devices[0])
+        jax.block_until_ready(program(operands))
+        start = time.perf_counter()
+        jax.block_until_ready(program(operands))
+        return time.perf_counter() - start
 
     def _begin(self, doing: str) -> None:
         self.doing = doing
