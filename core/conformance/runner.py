@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -113,33 +114,36 @@ class Runner:
         Refused
             The backend does not take it.
         """
-        self._begin(str(case))
+        return self._told(str(case), lambda: self._check(case))
+
+    def check_calls(self, case: Case) -> str:
+        """Call the same again and again."""
+        return self._told(f"{case}, again and again", lambda: self._check_calls(case))
+
+    def check_threads(self, case: Case) -> str:
+        """Call from several threads at once, for other matrices, on all devices."""
+        doing = f"{case}, from several threads at once"
+        return self._told(doing, lambda: self._check_threads(case))
+
+    def _told(self, doing: str, check: Callable[[], str]) -> str:
+        """Do a check, and say what it raises."""
+        self._begin(doing)
         try:
-            return self._check(case)
+            return check()
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001, whatever a backend may raise
             return f"it raised {_describe(error)}"
 
-    def check_calls(self, case: Case) -> str:
-        """Call the same again and again."""
-        self._begin(f"{case}, again and again")
-        try:
-            return self._check_calls(case)
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            return f"called again and again, it raised {_describe(error)}"
-
-    def check_threads(self, case: Case) -> str:
-        """Call from several threads at once, for other matrices, on all devices."""
-        self._begin(f"{case}, from several threads at once")
-        try:
-            return self._check_threads(case)
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            return f"called from several threads at once, it raised {_describe(error)}"
+    def seconds(self, case: Case) -> float:
+        """Measure a call, once compiled; whatever a backend may raise is raised."""
+        self._begin(f"{case}, for its time")
+        program = self._program(case, self.devices[0])
+        operands = jax.device_put(self._operands(case), self.devices[0])
+        jax.block_until_ready(program(operands))
+        start = time.perf_counter()
+        jax.block_until_ready(program(operands))
+        return time.perf_counter() - start
 
     def _begin(self, doing: str) -> None:
         self.doing = doing
