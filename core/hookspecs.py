@@ -206,6 +206,20 @@ class Problem:
             grid=NO_GRID,
         )
 
+    def of_one_block(self, dtype: str) -> Problem:
+        """State the weighted sum of a product of events: with a grid of one block."""
+        (m, n), table = self.shape, (0, self.weights)
+        grid = Grid((m,), (n,), (Block(0, 0, self.log2_chunk, table),))
+        return replace(
+            self, product="weighted", dtype=dtype, log2_chunk=None, grid=grid
+        )
+
+
+def matrix_of_one_block(matrix: Matrix) -> Matrix:
+    """Give the operands of a grid that has one block."""
+    blocks = (operand[None] for operand in matrix[:3])
+    return Matrix(*blocks, matrix.weights)
+
 
 def matrix_of_block(problem: Problem, matrix: Matrix, i: int) -> Matrix:
     """Give the operands of one block of a grid, as ``Problem.of_block`` has them."""
