@@ -285,7 +285,7 @@ def too_few(results: Sequence[Result]) -> list[str]:
 
 # --- a time limit -----------------------------------------------------------------
 
-TICK = 0.5  # seconds, after which it is looked how far the work is
+TICK = 0.2  # seconds, after which it is looked how far the work is
 STARVED = 0.02  # of a processor: who gets less is waiting, not working
 
 
@@ -331,6 +331,7 @@ def in_thread(
     wall, processor = time.monotonic(), time.process_time()
     try:
         thread.start()
+        # Ctrl-C that comes just before a wait is heard of after it: so it is in pieces.
         while spent < limit and not done.wait(min(TICK, limit - spent)):
             passed, served = time.monotonic() - wall, time.process_time() - processor
             wall, processor = wall + passed, processor + served
@@ -338,9 +339,10 @@ def in_thread(
             now = progress()
             if now != seen:
                 spent, seen = 0.0, now
+        late = not done.is_set()
     finally:
         _stop(thread)
-    if not done.is_set():
+    if late:
         raise TimeoutError(f"{limit:g}")
     if errors:
         raise errors[0]
