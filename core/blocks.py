@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, seeding, units
+from . import arguments, dispatch, units
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
 from .jit_matrix import JITMatrix, Operands

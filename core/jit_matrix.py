@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -308,11 +308,9 @@ class JITMatrix(RandomMatrix):
             own = changes.keys() & {"shape", "origin"}
             changes |= {name: tuple(changes[name])[::-1] for name in own}
         new = type(self)(**(given | changes))
-        new.transposed = self.transposed
-        new._known = _Known(*map(min, new._known, self._known))
-        if not new._known.seed:
-            new.seed = _key(seeding.check_seed(new.seed))
-        return new
+        known = _Known(*map(min, new._known, self._known))  # noqa: SLF001
+        seed = new.seed if known.seed else _key(seeding.check_seed(new.seed))
+        return new._with(transposed=self.transposed, _known=known, seed=seed)  # noqa: SLF001
 
     def _with(self, **changes: Any) -> Self:
         """Change attributes, unchecked."""
@@ -374,7 +372,6 @@ class JITMatrix(RandomMatrix):
             self.seed = jax.random.wrap_key_data(self.seed, impl=_KEY)
 
 
-
 class _Known(NamedTuple):
     """Which of these are plain numbers, and part of the structure."""
 
@@ -403,7 +400,7 @@ def _key(words: Any) -> jax.Array:
 def _written(value: Any) -> str:
     """Write a number so that Python reads the same, given jax, jnp, np and Quantity."""
     if isinstance(value, jax.core.Tracer):
-        return repr(value)
+        return f"float('{value}')" if value in {math.inf, -math.inf} else repr(value)
     if is_key(value):
         words = _written(jax.random.key_data(value))
         return f"jax.random.wrap_key_data({words}, impl={_KEY!r})"
@@ -415,6 +412,4 @@ def _written(value: Any) -> str:
         array = np.asarray(value)
         module = "jnp" if isinstance(value, jax.Array) else "np"
         return f"{module}.array({array.tolist()!r}, {str(array.dtype)!r})"
-    return repr(value)
-
-
+    return f"float('{value}')" if value in {math.inf, -math.inf} else repr(value)

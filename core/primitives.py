@@ -351,9 +351,7 @@ def _batch_vectors(
     args[X] = vectors.reshape(length, batch * size)
     product = functools.partial(primitive.bind, **static)
     if args[X].size == 0:  # backends are not asked for nothing
-        results = [
-            jnp.zeros(r.shape, r.dtype) for r in jax.eval_shape(product, *args)
-        ]
+        results = [jnp.zeros(r.shape, r.dtype) for r in jax.eval_shape(product, *args)]
     else:
         results = product(*args)
     results = [r.reshape(len(r), batch, size) for r in results]

@@ -322,7 +322,12 @@ def _functions(family: type[JITMatrix], stem: str) -> list[Callable[..., Any]]:
     """
     return [
         _function(family, stem, f"{binary}{stem}{kind}")
-        for binary, kind in (("binary_", "mv"), ("binary_", "mm"), ("", "mv"), ("", "mm"))
+        for binary, kind in (
+            ("binary_", "mv"),
+            ("binary_", "mm"),
+            ("", "mv"),
+            ("", "mm"),
+        )
     ] + [_function(family, stem, stem)]
 
 
@@ -346,9 +351,7 @@ def _function(family: type[JITMatrix], stem: str, name: str) -> Callable[..., An
             return _dense(family(**given), transpose)
         x = given.pop(vector[0].name)
         axes = 1 if vector[0].name == "vector" else 2
-        return _multiply(
-            family(**given), x, vector[0].name, axes, product, transpose
-        )
+        return _multiply(family(**given), x, vector[0].name, axes, product, transpose)
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = __name__

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -45,6 +44,7 @@ HOOKS = (
     "synjit_product",
     "synjit_dense",
 )
+OPERANDS = ("x", "w_loc", "w_scale")
 # Hooks of contract 1, and what has taken their place.
 FORMER_HOOKS = {
     "synjit_events": "synjit_product(problem, matrix, x), x being boolean",
@@ -125,11 +125,12 @@ class Registered:
         return add_blocks(grid, of_block)
 
     def _trace(
-        self, hook: Any, problem: Problem, operands: Mapping[str, Any]
+        self, hook: Any, problem: Problem, matrix: Matrix, *operands: Any
     ) -> list[Any]:
         """Call a hook under the settings under which it was held to the reference."""
+        named = dict(zip(OPERANDS, operands, strict=False))
         with usual_settings():
-            return jax.tree.leaves(hook(problem=problem, **operands))
+            return jax.tree.leaves(hook(problem=problem, matrix=matrix, **named))
 
 
 class Registry:
@@ -178,8 +179,10 @@ class Registry:
         """
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
+        _check_contract(plugin)
         manager.register(plugin)
         manager.check_pending()
+        _check_arguments(plugin, manager)
         missing = [h for h in HOOKS if not getattr(manager.hook, h).get_hookimpls()]
         if missing:
             raise pluggy.PluginValidationError(
@@ -203,6 +206,11 @@ class Registry:
                 raise TypeError(
                     f"its {field} must be of type {kind.__name__}, got {value!r}"
                 )
+        if backend.contract != CONTRACT:
+            raise ValueError(
+                f"it is written for contract {backend.contract}, and this is contract "
+                f"{CONTRACT}: see docs/writing-a-backend.md for what changed"
+            )
         strangers = [p for p in backend.platforms if p not in PLATFORMS]
         if strangers or not backend.platforms:
             raise ValueError(
@@ -247,6 +255,35 @@ class Registry:
             for r in self.backends.values()
             if name == r.backend.name or name in r.backend.aliases
         ]
+
+
+def _check_contract(plugin: Any) -> None:
+    """Refuse hooks of an earlier contract with words on what to change."""
+    former = [h for h in FORMER_HOOKS if hasattr(plugin, h)]
+    if former:
+        changes = "; ".join(f"{h} is now {FORMER_HOOKS[h]}" for h in former)
+        raise pluggy.PluginValidationError(
+            plugin,
+            f"it is written for contract 1, and this is contract {CONTRACT}: seed, "
+            "origin and law travel as matrix.seed, matrix.origin and "
+            f"matrix.connectivity, and matrix.weights is a table; {changes} "
+            "(see docs/writing-a-backend.md)",
+        )
+
+
+def _check_arguments(plugin: Any, manager: pluggy.PluginManager) -> None:
+    """Refuse hooks that take less than they are given: pluggy would drop the rest."""
+    for caller in manager.get_hookcallers(plugin) or ():
+        wanted = set(caller.spec.argnames) if caller.spec else set()
+        for implementation in caller.get_hookimpls():
+            lacking = wanted - set(implementation.argnames)
+            if lacking:
+                raise pluggy.PluginValidationError(
+                    plugin,
+                    f"its {caller.name} lacks the arguments "
+                    f"{', '.join(sorted(lacking))}: the contract has "
+                    f"{caller.name}({', '.join(caller.spec.argnames)})",
+                )
 
 
 _lock = threading.RLock()

@@ -15,7 +15,6 @@ from synjit.reference import Constant
 class JITConstant(JITMatrix):
     """A random matrix whose connections all have the same weight.
 
-
     Parameters
     ----------
     weight : float, array of one element, or Quantity

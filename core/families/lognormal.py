@@ -19,7 +19,6 @@ class JITLogNormal(JITMatrix):
     ``w_median * exp(sigma**2 / 2)``; those of ``lognormal(mu, sigma)`` elsewhere have
     the median ``exp(mu)``.
 
-
     Parameters
     ----------
     w_median : float, array of one element, or Quantity

@@ -15,7 +15,6 @@ from synjit.reference import Normal
 class JITNormal(JITMatrix):
     """A random matrix with normal weights.
 
-
     Parameters
     ----------
     w_loc, w_scale : float, array of one element, or Quantity

@@ -108,8 +108,8 @@ def _standard(w_loc: Any, w_scale: Any, bound: Any, name: str, without: float) -
         return -without if known and float(scale) < 0 else without
     if not known:
         raise TypeError(
-            f"{name} needs a w_loc and a w_scale that are known when the matrix is made, "
-            "and they are traced: give bounds, in standard deviations"
+            f"{name} needs a w_loc and a w_scale that are known when the matrix is "
+            "made, and they are traced: give bounds, in standard deviations"
         )
     _, at, _ = units.split_pair(w_loc, bound, f"w_loc and {name}")
     if np.shape(at) not in {(), (1,)}:

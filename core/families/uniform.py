@@ -15,7 +15,6 @@ from synjit.reference import Uniform
 class JITUniform(JITMatrix):
     """A random matrix with uniform weights.
 
-
     Parameters
     ----------
     w_low, w_high : float, array of one element, or Quantity
