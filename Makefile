@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench stats crush page aot aot-gpu aot-tpu clean
+.PHONY: help demo test orders check bench stats crush page aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
+	@echo "make orders every order of three of JAX's transformations (half an hour)"
 	@echo "make check  formatting, lint and types"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
@@ -31,6 +32,10 @@ demo: $(VENV)/ready
 test: $(VENV)/ready
 	@echo "== tests"
 	@$(BIN)/python -m pytest
+
+orders: $(VENV)/ready
+	@echo "== every order of three transformations"
+	@SYNJIT_ALL_ORDERS=1 $(BIN)/python -m pytest tests/test_transform_orders.py
 
 check: $(VENV)/ready
 	@echo "== format"

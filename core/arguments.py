@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import secrets
-import threading
 from typing import Any, NamedTuple
 
 import jax
@@ -42,7 +40,7 @@ def check_shape(shape: Any) -> tuple[int, int]:
 def check_flag(value: Any, name: str) -> bool:
     """True or False, which decide what is compiled."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {_describe(value)}")
+        raise TypeError(f"{name} must be True or False, got {describe(value)}")
     return bool(value)
 
 
@@ -66,13 +64,13 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
     try:
         row, column = origin
     except (TypeError, ValueError):
-        raise TypeError(f"{wanted}, got {_describe(origin)}") from None
+        raise TypeError(f"{wanted}, got {describe(origin)}") from None
     words: list[Any] = []
     valid = None
     for start, most in zip((row, column), last, strict=True):
         if isinstance(start, jax.core.Tracer):
             if start.shape != () or not jnp.issubdtype(start.dtype, jnp.integer):
-                raise TypeError(f"{wanted}, got {_describe(start)} in it")
+                raise TypeError(f"{wanted}, got {describe(start)} in it")
             word = start.astype(jnp.uint32)
             inside = (word <= np.uint32(most)) & (word.astype(start.dtype) == start)
             valid = inside if valid is None else valid & inside
@@ -81,7 +79,7 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
         try:
             number = operator.index(start)
         except TypeError:
-            raise TypeError(f"{wanted}, got {_describe(start)} in it") from None
+            raise TypeError(f"{wanted}, got {describe(start)} in it") from None
         if not 0 <= number <= most:
             raise ValueError(f"{wanted}, got {number} in it")
         words.append(np.uint32(number))
@@ -111,13 +109,13 @@ def check_prob(prob: Any) -> Probability:
         raise TypeError(f"{wanted}, got one with the unit {unit}")
     if isinstance(prob, jax.core.Tracer):
         if prob.shape not in {(), (1,)} or not _is_real(prob.dtype):
-            raise TypeError(f"{wanted}, got {_describe(prob)}")
+            raise TypeError(f"{wanted}, got {describe(prob)}")
         prob = undifferentiable_prob(prob.reshape(()))
         prob = prob.astype(jnp.float32)
         return Probability(traced_law(prob), None, (prob >= 0) & (prob <= 1))
     array = np.asarray(prob)
     if array.shape not in {(), (1,)} or not _is_real(array.dtype):
-        raise TypeError(f"{wanted}, got {_describe(prob)}")
+        raise TypeError(f"{wanted}, got {describe(prob)}")
     value = float(array.reshape(()))
     if not 0 <= value <= 1:
         raise ValueError(f"{wanted}, got {value}")
@@ -130,79 +128,6 @@ def _known_law(prob: float) -> Probability:
     words = law.encode()
     words.flags.writeable = False
     return Probability(words, law.log2_chunk, None)
-
-
-# --- seed -------------------------------------------------------------------------
-
-_drawn = threading.local()
-
-
-def new_seed() -> int:
-    """Draw a seed from the operating system's entropy.
-
-    Returns
-    -------
-    int in [0, 2**63)
-        More than JAX traces without ``jax_enable_x64``: see ``binary_jitnmv`` on how
-        to pass one to a function under ``jax.jit`` or ``jax.vmap``.
-    """
-    return secrets.randbits(63)
-
-
-def last_seed() -> int:
-    """Return the seed that this thread's last call with ``seed=None`` drew.
-
-    Under ``jax.jit`` a seed is drawn when the function is traced, and stays the same
-    for all calls of the compiled function.
-
-    Raises
-    ------
-    LookupError
-        No call in this thread has drawn a seed yet.
-    """
-    seed: int | None = getattr(_drawn, "seed", None)
-    if seed is None:
-        raise LookupError("no product in this thread was called with seed=None yet")
-    return seed
-
-
-def check_seed(seed: Any) -> Any:
-    """Two uint32 words, low and high, of an integer, a JAX key, or a fresh seed."""
-    wanted = (
-        "seed must be an integer in [-2**63, 2**64), a scalar integer array, "
-        "a JAX key of two words, or None"
-    )
-    if seed is None:
-        seed = _drawn.seed = new_seed()
-    if isinstance(seed, (bool, np.bool_)):
-        raise TypeError(f"{wanted}, got {seed!r}")
-    if isinstance(seed, (int, np.integer)):
-        if not -(2**63) <= int(seed) < 2**64:
-            raise ValueError(f"{wanted}, got {seed}")
-        return np.array(reference.seed_words(int(seed)), np.uint32)
-    if not isinstance(seed, (jax.Array, np.ndarray)):
-        raise TypeError(f"{wanted}, got {_describe(seed)}")
-    if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
-        seed = jax.random.key_data(seed)
-    if seed.dtype == np.uint32 and seed.shape == (2,):  # a key: high word first
-        return seed[::-1]
-    if seed.shape != () or not jnp.issubdtype(seed.dtype, jnp.integer):
-        raise TypeError(f"{wanted}, got {_describe(seed)}")
-    if not isinstance(seed, jax.core.Tracer):
-        return np.array(reference.seed_words(int(seed)), np.uint32)
-    return _words_of_integer(seed)
-
-
-def _words_of_integer(seed: jax.Array) -> jax.Array:
-    """Two's complement of a traced integer, extended to 64 bits."""
-    if seed.dtype.itemsize == 8:
-        low, high = seed, jnp.right_shift(seed, seed.dtype.type(32))
-    elif jnp.issubdtype(seed.dtype, jnp.signedinteger):
-        low = seed.astype(jnp.int32)
-        high = jnp.right_shift(low, np.int32(31))
-    else:
-        low, high = seed, jnp.zeros((), jnp.uint32)
-    return jnp.stack([low.astype(jnp.uint32), high.astype(jnp.uint32)])
 
 
 # --- weights ----------------------------------------------------------------------
@@ -235,9 +160,9 @@ def _scalar(value: Any, name: str) -> Any:
     if isinstance(value, float):
         return value
     if not hasattr(value, "dtype"):
-        raise TypeError(f"{wanted}, got {_describe(value)}")
+        raise TypeError(f"{wanted}, got {describe(value)}")
     if value.shape not in {(), (1,)} or not _is_real(value.dtype):
-        raise TypeError(f"{wanted}, got {_describe(value)}")
+        raise TypeError(f"{wanted}, got {describe(value)}")
     value = value.reshape(())
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "iu":
         return float(value)  # as of Python; JAX may cut it to 32 bits
@@ -253,11 +178,10 @@ def check_operand(
     """A real array whose first axis has the length that the matrix takes; its unit."""
     check_flag(transpose, "transpose")
     value, unit = units.split(operand)
-    if not hasattr(value, "dtype"):
-        raise TypeError(f"{name} must be an array, got {_describe(value)}")
+    check_array(value, name)
     if not _is_real(value.dtype):
         raise TypeError(
-            f"{name} must be boolean, integer or real, got {_describe(value)}"
+            f"{name} must be boolean, integer or real, got {describe(value)}"
         )
     if not all(isinstance(length, int) for length in value.shape):
         raise TypeError(
@@ -282,6 +206,21 @@ def check_operand(
                 f"would cut to {array.dtype}: pass floats, or enable jax_enable_x64"
             )
     return whole(array), unit
+
+
+def check_array(value: Any, name: str) -> None:
+    """Refuse what is no array: what another package wraps may mean anything."""
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return
+    if units.is_quantity(value):
+        return
+    wrapped = ""
+    if hasattr(value, "value"):
+        wrapped = (
+            f": pass what is in it, Events({name}.value) if entries above zero are "
+            f"events, or {name}.value to multiply by numbers"
+        )
+    raise TypeError(f"{name} must be an array, got {describe(value)}{wrapped}")
 
 
 def result_dtype(*values: Any) -> np.dtype:
@@ -312,7 +251,8 @@ def _is_real(dtype: Any) -> bool:
     )
 
 
-def _describe(value: Any) -> str:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+def describe(value: Any) -> str:
+    """Say what was given."""
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"{value!r} of type {type(value).__name__}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, products, units
+from . import arguments, dispatch, products, seeding, units
 from .hookspecs import Block, Grid
 from .matrix import Events, JITNormal, RandomMatrix, operand, rank
 from .primitives import Matrix, Static
@@ -82,6 +83,7 @@ class JITBlocks(RandomMatrix):
                 + ", ".join(sorted(map(repr, backends)))
             )
         arguments.check_shape(self.shape)
+        _warn_of_same_connections(self._placed)
         self._placed = _in_one_unit(self._placed)
 
     def _lengths(self, what: str, axis: int, number: int) -> tuple[int, ...]:
@@ -208,7 +210,7 @@ class JITBlocks(RandomMatrix):
             _stack([w.loc for w in weights], accurate),
             _stack([w.scale for w in weights], accurate),
             Matrix(
-                _stack([arguments.check_seed(b.key) for b in blocks], np.uint32),
+                _stack([seeding.check_seed(b.seed) for b in blocks], np.uint32),
                 _stack([start.words for start in starts], np.uint32),
                 _stack([prob.law for prob in probs], np.uint32),
             ),
@@ -269,6 +271,27 @@ def _lists(blocks: Any) -> list[list[Any]]:
     return rows
 
 
+def _warn_of_same_connections(placed: list[Any]) -> None:
+    """Warn of blocks that draw the same connections of the same matrix."""
+    first: dict[Any, tuple[int, int]] = {}
+    for i, j, block in placed:
+        known = (block.seed, block.prob, block.origin, block.transposed)
+        if not all(isinstance(number, (int, float)) for number in known[:2]):
+            continue  # an array, which may not be known yet
+        if not (0 < block.prob < 1) or 0 in block.shape:
+            continue
+        row, column = first.setdefault(known, (i, j))
+        if (row, column) != (i, j):
+            warnings.warn(
+                f"the blocks in row {row}, column {column} and in row {i}, column {j} "
+                f"have the same seed, {block.seed}, and the same prob, {block.prob}: "
+                "they have the same connections, one by one. Give each block a seed of "
+                "its own, as synjit.seeds(master, number) makes them",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
 def _in_one_unit(placed: list[Any]) -> list[Any]:
     """Give all weights in the unit of the first block's."""
     first = placed[0][2]
@@ -280,7 +303,7 @@ def _in_one_unit(placed: list[Any]) -> list[Any]:
         kept = block
         if unit is not None:
             loc, scale = units.attach(loc, unit), units.attach(scale, unit)
-            kept = block.replace(w_loc=loc, w_scale=scale)
+            kept = block._with(w_loc=loc, w_scale=scale)  # noqa: SLF001
         result.append((i, j, kept))
     return result
 

@@ -312,6 +312,8 @@ def synjit_custom_calls() -> dict[str, Callable[[], object]]:
     Returns
     -------
     dict
-        Their names, each with what makes the call known to XLA in this process.
+        Their names, each with what makes the call known to XLA in this process. With
+        ``draw`` and the number of ``reference.DRAW_VERSION`` in a name, a program that
+        was stored under another version is refused, and not run with another matrix.
     """
     raise NotImplementedError

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import abc
 import inspect
-from typing import Any, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, products, units
+from . import arguments, products, reference, seeding, units
 
 
 @jax.tree_util.register_pytree_node_class
@@ -54,9 +55,31 @@ class Events:
 
 
 class RandomMatrix(abc.ABC):
-    """What the matrices share: products from the right, and scaling."""
+    """What the matrices share: products from the right, scaling, and equality."""
 
     __array_ufunc__ = None
+
+    def __array__(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse to become an array: NumPy would make one of objects."""
+        raise TypeError(
+            f"a {type(self).__name__} is no array, for it is not stored: write M @ x "
+            "for a product, M.todense() for the dense matrix"
+        )
+
+    def __array_function__(self, function: Any, *_args: Any) -> NoReturn:
+        """Refuse NumPy's functions, as ``__array__`` does."""
+        self.__array__(function)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is made of the same numbers, in the same way."""
+        if not isinstance(other, RandomMatrix):
+            return NotImplemented
+        ours, theirs = jax.tree.flatten(self), jax.tree.flatten(other)
+        return bool(ours[1] == theirs[1]) and all(map(_same, ours[0], theirs[0]))
+
+    def __hash__(self) -> int:
+        """Hash what is known without looking at arrays."""
+        return hash(jax.tree.structure(self))
 
     @property
     @abc.abstractmethod
@@ -120,7 +143,11 @@ class JITNormal(RandomMatrix):
     ``M * u.mV`` for ``u.mV * M``. Where the weights have a unit and x is a quantity,
     ``x @ M`` raises: write ``M.T @ x``.
 
-    ``jax.grad`` by a matrix takes ``allow_int=True``, for the seed is part of it.
+    A matrix is a pytree whose leaves are its weights, so that ``jax.grad`` by it and
+    optimisers change nothing else. A seed, ``prob`` or ``origin`` of Python or NumPy
+    numbers is part of its structure: ``jax.jit`` compiles again for another one. Where
+    they are to change without that, pass arrays of JAX, which are leaves; a seed is
+    then kept as a JAX key, in which ``jax.grad`` takes ``allow_int=True``.
 
     Parameters
     ----------
@@ -168,7 +195,7 @@ class JITNormal(RandomMatrix):
         arguments.check_prob(prob)
         self.w_loc, self.w_scale = units.gather(w_loc), units.gather(w_scale)
         self.prob = units.gather(prob)
-        self.key = arguments.check_seed(seed)[::-1]  # high word first, as in a JAX key
+        self.seed = _kept_seed(seed)
         self._stored_shape = arguments.check_shape(shape)
         arguments.check_origin(origin, self._stored_shape)
         self.origin = tuple(origin)
@@ -225,20 +252,9 @@ class JITNormal(RandomMatrix):
         return arguments.result_dtype(weights.loc, weights.scale)
 
     @property
-    def seed(self) -> Any:
-        """The seed: an integer, or what stands for its words (high, low)."""
-        known = isinstance(self.key, (np.ndarray, jax.Array))
-        if not known or isinstance(self.key, jax.core.Tracer):
-            return self.key
-        if self.key.shape != (2,) or self.key.dtype != np.uint32:
-            return self.key
-        high, low = (int(word) for word in np.asarray(self.key))
-        return (high << 32) | low
-
-    @property
     def T(self) -> JITNormal:  # noqa: N802, as in NumPy
         """The transpose."""
-        return self.replace(transposed=not self.transposed)
+        return self._with(transposed=not self.transposed)
 
     def todense(self) -> Any:
         """Write the matrix out."""
@@ -246,7 +262,7 @@ class JITNormal(RandomMatrix):
             self.w_loc,
             self.w_scale,
             self.prob,
-            self.key,
+            self.seed,
             shape=self._stored_shape,
             transpose=self.transposed,
             origin=self.origin,
@@ -255,14 +271,24 @@ class JITNormal(RandomMatrix):
         )
 
     def __repr__(self) -> str:
-        """Show what makes the matrix."""
-        start = self.origin[::-1] if self.transposed else self.origin
-        placed = "" if self._known[1] and start == (0, 0) else start
-        return (
-            f"JITNormal(w_loc={self.w_loc}, w_scale={self.w_scale}, "
-            f"prob={self.prob}, seed={self.seed}, shape={self.shape}"
-            + (f", origin={placed})" if placed else ")")
-        )
+        """Show a call that makes the same matrix."""
+        given = {
+            "w_loc": self.w_loc,
+            "w_scale": self.w_scale,
+            "prob": self.prob,
+            "seed": self.seed,
+            "shape": self._stored_shape,
+            "origin": self.origin,
+            "corder": self.corder,
+            "backend": self.backend,
+        }
+        usual = {"origin": (0, 0), "corder": True, "backend": None}
+        shown = [
+            f"{name}={_written(value)}"
+            for name, value in given.items()
+            if name not in usual or (value is not usual[name] and value != usual[name])
+        ]
+        return f"JITNormal({', '.join(shown)})" + (".T" if self.transposed else "")
 
     # --- products -----------------------------------------------------------------
 
@@ -280,7 +306,7 @@ class JITNormal(RandomMatrix):
             self.w_scale,
             self.prob,
             value,
-            self.key,
+            self.seed,
             shape=self._stored_shape,
             transpose=self.transposed,
             origin=self.origin,
@@ -289,67 +315,190 @@ class JITNormal(RandomMatrix):
         )
 
     def _scaled(self, factor: Any) -> JITNormal:
-        return self.replace(w_loc=self.w_loc * factor, w_scale=self.w_scale * factor)
+        return self._with(w_loc=self.w_loc * factor, w_scale=self.w_scale * factor)
 
     # --- as a pytree --------------------------------------------------------------
 
     def replace(self, **changes: Any) -> JITNormal:
-        """Change attributes, unchecked."""
-        new = object.__new__(JITNormal)
-        new.__dict__.update(self.__dict__ | changes)
-        new._known = new._what_is_known()
+        """Make a matrix of the same kind with other arguments.
+
+        What was a leaf stays one. (Of a tree of axes for ``in_axes``, whose leaves are
+        None or integers, anything can be replaced.)
+
+        Parameters
+        ----------
+        w_loc, w_scale, prob, seed, shape, origin, corder, backend
+            As of ``JITNormal``; of a transpose, the shape and the origin are its own.
+
+        Raises
+        ------
+        TypeError, ValueError, brainunit.DimensionMismatchError
+            As ``JITNormal`` raises them.
+        """
+        unknown = changes.keys() - _REPLACED
+        if unknown:
+            raise TypeError(
+                f"a {type(self).__name__} has no {', '.join(sorted(unknown))} to be "
+                f"replaced; it has {', '.join(_REPLACED)}"
+            )
+        if self.w_loc is None or self.w_scale is None:  # a tree of axes
+            return self._with(**changes)
+        if self.transposed:
+            own = changes.keys() & {"shape", "origin"}
+            changes |= {name: tuple(changes[name])[::-1] for name in own}
+        given = {name: getattr(self, name) for name in _REPLACED}
+        given |= {"shape": self._stored_shape} | changes
+        new = JITNormal(**given)
+        new.transposed = self.transposed
+        new._known = _Known(*map(min, new._known, self._known))
+        if not new._known.seed:
+            new.seed = _key(seeding.check_seed(new.seed))
         return new
 
-    def _what_is_known(self) -> tuple[bool, bool]:
-        """Whether prob is a plain number, and whether origin is two of them."""
-        numbers = (int, np.integer)
-        prob = isinstance(self.prob, (float, np.floating, *numbers))
-        return prob, all(isinstance(start, numbers) for start in self.origin)
+    def _with(self, **changes: Any) -> JITNormal:
+        """Change attributes, unchecked."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__ | changes)
+        return new
+
+    def _what_is_known(self) -> _Known:
+        """Say which are plain numbers, and therefore no leaves."""
+        return _Known(
+            isinstance(self.seed, int),
+            isinstance(self.prob, (int, float, np.number)),
+            all(isinstance(start, (int, np.integer)) for start in self.origin),
+        )
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        """Weights and seed are leaves; so are prob and origin, unless plain numbers.
+        """Weights are leaves; so are seed, prob and origin, unless plain numbers.
 
-        A plain prob stays known under ``jax.jit``, which lets a backend prepare.
+        A plain prob stays known under ``jax.jit``, which lets a backend prepare. A seed
+        that is a leaf is a key, which nothing adds to or rounds.
         """
-        knows_prob, knows_origin = self._known
-        leaves = (
-            self.w_loc,
-            self.w_scale,
-            self.key,
-            None if knows_prob else self.prob,
-            None if knows_origin else self.origin,
-        )
-        known = (
-            self._known,
-            float(self.prob) if knows_prob else None,
-            self.origin if knows_origin else None,
-        )
+        known = self._known
+        more = (self.seed, self.prob, self.origin)
+        leaves = (None if k else leaf for k, leaf in zip(known, more, strict=True))
+        kept = tuple(leaf if k else None for k, leaf in zip(known, more, strict=True))
         fixed = (self._stored_shape, self.corder, self.backend, self.transposed)
-        return leaves, (known, fixed)
+        return (self.w_loc, self.w_scale, *leaves), (known, kept, fixed)
 
     @classmethod
     def tree_unflatten(cls, aux: tuple[Any, ...], leaves: tuple[Any, ...]) -> JITNormal:
         """Put the leaves back, unchecked: JAX flattens things that are no numbers."""
         new = object.__new__(cls)
-        new.w_loc, new.w_scale, new.key, new.prob, new.origin = leaves
-        (new._known, prob, origin), fixed = aux
+        new._known, kept, fixed = aux
+        new.w_loc, new.w_scale, *more = leaves
+        new.seed, new.prob, new.origin = (
+            own if k else leaf
+            for k, own, leaf in zip(new._known, kept, more, strict=True)
+        )
         new._stored_shape, new.corder, new.backend, new.transposed = fixed
-        if new._known[0]:
-            new.prob = prob
-        if new._known[1]:
-            new.origin = origin
         return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is pickled: a key as its words, and the version of the draw."""
+        state = self.__dict__ | {"draw_version": reference.DRAW_VERSION}
+        if not self._known.seed:
+            state["seed"] = np.asarray(jax.random.key_data(self.seed))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled, if it is still the same matrix."""
+        version = state.pop("draw_version", None)
+        if version != reference.DRAW_VERSION:
+            raise ValueError(
+                f"this {type(self).__name__} was stored under version {version} of the "
+                f"draw, and this synjit has version {reference.DRAW_VERSION}, which "
+                "draws another matrix from the same seed: load it with the synjit that "
+                "stored it, and store what it draws (todense), or make it anew"
+            )
+        self.__dict__.update(state)
+        if not self._known.seed:
+            self.seed = jax.random.wrap_key_data(self.seed, impl=_KEY)
+
+
+class _Known(NamedTuple):
+    """Which of these are plain numbers, and part of the structure."""
+
+    seed: bool
+    prob: bool
+    origin: bool
+
+
+_REPLACED = (
+    "w_loc",
+    "w_scale",
+    "prob",
+    "seed",
+    "shape",
+    "origin",
+    "corder",
+    "backend",
+)
+_KEY = "threefry2x32"  # whose data are two words; only kept in it, not drawn from
+
+
+def _kept_seed(seed: Any) -> Any:
+    """Keep a seed as an integer or, if it is an array of JAX, as a key."""
+    words = seeding.check_seed(seed)
+    if isinstance(seed, jax.Array):
+        return _key(words)
+    low, high = (int(word) for word in words)
+    return (high << 32) | low
+
+
+def _key(words: Any) -> jax.Array:
+    """Make a JAX key, high word first, of two words."""
+    return jax.random.wrap_key_data(jnp.asarray(words[::-1]), impl=_KEY)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two leaves are equal; what is traced is equal to itself."""
+    if a is b or isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    if _is_key(a) or _is_key(b):
+        if not (_is_key(a) and _is_key(b)):
+            return False
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
+    typed = {np.asarray(x).dtype for x in (a, b) if not isinstance(x, (int, float))}
+    return len(typed) < 2 and np.array_equal(a, b)
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    )
+
+
+def _written(value: Any) -> str:
+    """Write a number so that Python reads the same, given jax, jnp, np and Quantity."""
+    if isinstance(value, jax.core.Tracer):
+        return repr(value)
+    if _is_key(value):
+        words = _written(jax.random.key_data(value))
+        return f"jax.random.wrap_key_data({words}, impl={_KEY!r})"
+    if units.is_quantity(value):
+        return f"Quantity({_written(value.mantissa)}, {str(value.unit)!r})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_written, value))})"
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        array = np.asarray(value)
+        module = "jnp" if isinstance(value, jax.Array) else "np"
+        return f"{module}.array({array.tolist()!r}, {str(array.dtype)!r})"
+    return repr(value)
 
 
 def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
     """Give the array that a matrix is to be multiplied by, and whether it is events."""
-    value = other.value if isinstance(other, Events) else other
+    value = other.value if isinstance(other, Events) else units.gather(other)
+    arguments.check_array(value, "x")
     if rank(value) not in {1, 2}:
         raise TypeError(
             f"a {type(matrix).__name__} can be multiplied by an array of one or two "
             f"axes, or by Events of such an array, got {other!r}"
         )
-    return value, value is not other or units.split(value)[0].dtype == np.bool_
+    events = isinstance(other, Events) or units.split(value)[0].dtype == np.bool_
+    return value, events
 
 
 def _asked_by_brainunit() -> bool:

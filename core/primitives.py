@@ -3,9 +3,11 @@
 
 events -> (N, Z), or their weighted sum, of one matrix or of a grid of them;
 floats -> (A, B); dense -> z.
-Two-dimensional operands, batch last. The integer products have no derivative of
-their own; the float product is linear in its values, and its transpose is itself in
-the other direction. Each is lowered, platform by platform, to a backend's hook.
+Two-dimensional operands, batch last. Each is lowered, platform by platform, to a
+backend's hook. The float product is linear in its values, and its transpose is itself
+in the other direction. Sums of events vary with the weights, and with a vector of
+floats as the float product of its change does. These rules belong to the primitives,
+for JAX confuses batch axes of a ``custom_jvp`` under jit.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
@@ -27,7 +28,12 @@ from .weighing import add_blocks, weigh
 
 
 class Static(NamedTuple):
-    """Parameters of a product that are known when it is traced."""
+    """Parameters of a product that are known when it is traced.
+
+    ``dtype`` is that in which ``events`` returns its sums: int32, or that of floats
+    which have a derivative; ``x64`` is JAX's flag, which may be another when the
+    product is lowered.
+    """
 
     shape: tuple[int, int]
     transpose: bool = False
@@ -35,6 +41,8 @@ class Static(NamedTuple):
     log2_chunk: int | None = None
     backend: str | None = None
     grid: Grid = NO_GRID
+    dtype: str = "int32"
+    x64: bool = False
 
     @property
     def length_out(self) -> int:
@@ -60,25 +68,25 @@ class Matrix(NamedTuple):
 
 
 def events(
-    matrix: Matrix, active: jax.Array, static: Static
+    matrix: Matrix, vector: jax.Array, static: Static
 ) -> tuple[jax.Array, jax.Array]:
-    """N and Z, int32 (rows, batch), for active, bool (columns, batch)."""
-    return tuple(_bind(events_p, (*matrix, active), static))
+    """N and Z, (rows, batch), for a vector of events or numbers, (columns, batch)."""
+    return tuple(_bind(events_p, (*matrix, vector), static))
 
 
 def weighted(
-    loc: jax.Array, scale: jax.Array, matrix: Matrix, active: jax.Array, static: Static
+    loc: jax.Array, scale: jax.Array, matrix: Matrix, vector: jax.Array, static: Static
 ) -> jax.Array:
     """``weigh`` of ``events``, (rows, batch) of the weights' dtype; also of a grid."""
     primitive = blocks_p if static.grid.blocks else weighted_p
-    return _bind(primitive, (*matrix, active, loc, scale), static)[0]
+    return _bind(primitive, (*matrix, vector, loc, scale), static)[0]
 
 
 def floats(
     matrix: Matrix, values: jax.Array, static: Static
 ) -> tuple[jax.Array, jax.Array]:
     """A and B, float (rows, batch), for values, float32 or float64 (columns, batch)."""
-    return tuple(_bind(floats_p, (*matrix, values), static))
+    return tuple(_bind(floats_p, (*matrix, values), static._replace(dtype="int32")))
 
 
 def dense(matrix: Matrix, static: Static) -> jax.Array:
@@ -91,38 +99,8 @@ def is_event(vector: jax.Array) -> jax.Array:
     return vector if vector.dtype == np.bool_ else vector > vector.dtype.type(0)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
-def weighted_events(
-    loc: jax.Array, scale: jax.Array, matrix: Matrix, vector: jax.Array, static: Static
-) -> jax.Array:
-    """``weighted``, with derivatives by the weights and, where it has any, the vector.
-
-    Where one is asked for, N and Z are drawn and weighed, for they are what varies.
-    """
-    return weighted(loc, scale, matrix, is_event(vector), static)
-
-
-@functools.partial(weighted_events.defjvp, symbolic_zeros=True)
-def _weighted_events_jvp(static: Static, primals: tuple, tangents: tuple) -> tuple:
-    floating = jnp.issubdtype(primals[3].dtype, jnp.floating)
-    places = [i for i in (0, 1, 3) if type(tangents[i]) is not SymbolicZero]
-    places = [i for i in places if i != 3 or floating]
-
-    def of_sums(*varied: jax.Array) -> jax.Array:
-        arguments = list(primals)
-        for i, value in zip(places, varied, strict=True):
-            arguments[i] = value
-        loc, scale, matrix, vector = arguments
-        return _from_sums(loc, scale, matrix, vector, static)
-
-    result: tuple = jax.jvp(
-        of_sums, [primals[i] for i in places], [tangents[i] for i in places]
-    )
-    return result
-
-
 def _from_sums(loc: Any, scale: Any, matrix: Any, vector: Any, static: Static) -> Any:
-    """``weighted_events``, of sums that vary with the weights and the vector."""
+    """``weighted``, of sums that vary with the weights and the vector."""
     grid = static.grid
     if grid.blocks:
 
@@ -134,29 +112,8 @@ def _from_sums(loc: Any, scale: Any, matrix: Any, vector: Any, static: Static) -
 
         return add_blocks(grid, of_block)
     if jnp.issubdtype(vector.dtype, jnp.floating):
-        sums = surrogate_events(matrix, vector, static, loc.dtype)
-    else:
-        sums = events(matrix, is_event(vector), static)
-    return weigh(loc, scale, *sums)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def surrogate_events(
-    matrix: Matrix, vector: jax.Array, static: Static, dtype: Any
-) -> tuple[jax.Array, jax.Array]:
-    """N and Z as floats; by the vector they vary as ``floats`` of it would."""
-    n, z = events(matrix, is_event(vector), static)
-    return n.astype(dtype), z.astype(dtype)
-
-
-@surrogate_events.defjvp
-def _surrogate_events_jvp(
-    static: Static, dtype: Any, primals: tuple, tangents: tuple
-) -> tuple:
-    matrix, vector = primals
-    _, change = tangents
-    sums = surrogate_events(matrix, vector, static, dtype)
-    return sums, floats(matrix, change.astype(dtype), static)
+        static = static._replace(dtype=str(loc.dtype))
+    return weigh(loc, scale, *events(matrix, vector, static))
 
 
 def _bind(primitive: jex.Primitive, operands: Sequence[Any], static: Static) -> Any:
@@ -169,6 +126,7 @@ def _bind(primitive: jex.Primitive, operands: Sequence[Any], static: Static) -> 
         else operand
         for operand, axes in zip(operands, varying, strict=True)
     ]
+    static = static._replace(x64=bool(jax.config.read("jax_enable_x64")))
     return primitive.bind(*matched, static=static)
 
 
@@ -235,12 +193,26 @@ def _run(name: str, platform: str, *operands: jax.Array, static: Static) -> Any:
         platform=platform,
         grid=static.grid,
     )
+    with jax.enable_x64(static.x64):
+        return _traced(name, problem, operands, static)
+
+
+def _traced(
+    name: str, problem: Problem, operands: Sequence[jax.Array], static: Static
+) -> Any:
+    """Trace the hook of the backend that is chosen."""
     chosen = dispatch.choose(problem, static.backend)
+    product = problem.product
     given = "values" if product == "floats" else "events"
     names = ("seed", "origin", "law", given, "w_loc", "w_scale")
     named = dict(zip(names, operands, strict=False))
+    if given == "events" and given in named:
+        named[given] = is_event(named[given])
     trace = chosen.weighted if name == "weighted" else chosen.call
-    return trace(problem, named)
+    results = trace(problem, named)
+    if name == "events":
+        return [sums.astype(static.dtype) for sums in results]
+    return results
 
 
 def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
@@ -262,7 +234,7 @@ def _sums_abstract(dtype: Any, operands: Sequence[Any], static: Static) -> list[
 
 
 def _events_abstract(*operands: Any, static: Static) -> list[Any]:
-    return _sums_abstract(np.int32, operands, static)
+    return _sums_abstract(static.dtype, operands, static)
 
 
 def _weighted_abstract(*operands: Any, static: Static) -> list[Any]:
@@ -313,18 +285,44 @@ def _floats_transpose(
     return [None, None, None, total]
 
 
-def _floats_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, static: Static
+def _sums_jvp(
+    primitive: jex.Primitive, primals: Any, tangents: Any, *, static: Static
 ) -> tuple[list[Any], list[Any]]:
-    matrix, values = Matrix(*primals[:3]), primals[3]
-    results = floats(matrix, values, static)
+    """Sums of floats, and of events as floats, vary as ``floats`` of the change."""
+    results = primitive.bind(*primals, static=static)
+    if not jnp.issubdtype(results[0].dtype, jnp.floating):
+        return results, [_zero(r) for r in results]
     change = tangents[3]
     if type(change) is ad.Zero:
-        return list(results), [_zero(r) for r in results]
-    return list(results), list(floats(matrix, change, static))
+        return results, [_zero(r) for r in results]
+    change = change.astype(results[0].dtype)
+    return results, list(floats(Matrix(*primals[:3]), change, static))
 
 
-ad.primitive_jvps[floats_p] = _floats_jvp
+def _weighted_jvp(
+    primals: Any, tangents: Any, *, static: Static
+) -> tuple[list[Any], list[Any]]:
+    """Draw N and Z, and weigh them, for they are what varies."""
+    varied = [i for i in (3, 4, 5) if type(tangents[i]) is not ad.Zero]
+
+    def of_sums(*values: jax.Array) -> jax.Array:
+        operands = list(primals)
+        for i, value in zip(varied, values, strict=True):
+            operands[i] = value
+        *matrix, vector, loc, scale = operands
+        result: jax.Array = _from_sums(loc, scale, Matrix(*matrix), vector, static)
+        return result
+
+    value, change = jax.jvp(
+        of_sums, [primals[i] for i in varied], [tangents[i] for i in varied]
+    )
+    return [value], [change]
+
+
+for _primitive in (events_p, floats_p):
+    ad.primitive_jvps[_primitive] = functools.partial(_sums_jvp, _primitive)
+for _primitive in (weighted_p, blocks_p):
+    ad.primitive_jvps[_primitive] = _weighted_jvp
 ad.primitive_transposes[floats_p] = _floats_transpose
 
 
@@ -332,18 +330,15 @@ def _zero(result: jax.Array) -> Any:
     return ad.Zero(jax.typeof(result).to_tangent_aval())
 
 
-def _no_derivative(
-    primals: Sequence[Any], tangents: Sequence[Any], *, static: Static
+def _dense_jvp(
+    primals: Any, _tangents: Any, *, static: Static
 ) -> tuple[list[Any], list[Any]]:
-    """Integers have no derivative; floats above them say what theirs is."""
-    del tangents
-    primitive = events_p if len(primals) > 3 else dense_p
-    results = primitive.bind(*primals, static=static)
+    """Integers have no derivative."""
+    results = dense_p.bind(*primals, static=static)
     return results, [_zero(r) for r in results]
 
 
-ad.primitive_jvps[events_p] = _no_derivative
-ad.primitive_jvps[dense_p] = _no_derivative
+ad.primitive_jvps[dense_p] = _dense_jvp
 
 prob_p = jex.Primitive("synjit_prob")
 prob_p.def_abstract_eval(lambda prob: prob)
@@ -387,7 +382,9 @@ def _batch(primitive: jex.Primitive, args: Any, axes: Any, *, static: Static) ->
             results = [jnp.zeros(r.shape, r.dtype) for r in like]
         else:
             results = product(*matrix, operand, *args[4:])
-        return [r.reshape(len(r), batch, size) for r in results], [2] * len(results)
+        results = [r.reshape(len(r), batch, size) for r in results]
+        # First, for JAX takes it so of functions with a custom_jvp around a product.
+        return [jnp.moveaxis(r, 2, 0) for r in results], [0] * len(results)
 
     batched = [
         jnp.moveaxis(arg, axis, 0)

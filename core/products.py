@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, primitives, units, weighing
+from . import arguments, dispatch, primitives, seeding, units, weighing
 from .hookspecs import Product
 from .primitives import Matrix, Static
 
@@ -293,7 +293,7 @@ def _product(
     )
     weights = arguments.check_weights(w_loc, w_scale)
     probability = arguments.check_prob(prob)
-    words = arguments.check_seed(seed)
+    words = seeding.check_seed(seed)
     start = arguments.check_origin(origin, static.shape)
     valid = [v for v in (probability.valid, start.valid) if v is not None]
     value, unit = operand or (None, None)
@@ -335,7 +335,7 @@ def compute(
         ones, z = primitives.floats(matrix, value.astype(accurate), static)
         result = loc * ones + scale * (z * accurate.type(weighing.Z_UNIT))
     else:
-        result = primitives.weighted_events(loc, scale, matrix, value, static)
+        result = primitives.weighted(loc, scale, matrix, value, static)
     if valid is not None:
         result = jnp.where(valid, result, jnp.nan)
     return result.astype(dtype)

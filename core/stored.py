@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax.export
 
+from .reference import DRAW_VERSION
 from .registry import registry
 
 
@@ -59,16 +60,48 @@ def prepare(program: jax.export.Exported | None = None) -> None:
     ------
     TypeError
         It is no such program.
+    RuntimeError
+        It was stored under another version of the draw.
     """
     if program is not None and not isinstance(program, jax.export.Exported):
         raise TypeError(
             "program must be a jax.export.Exported, as jax.export.deserialize returns, "
             f"or be left out; got one of type {type(program).__name__}"
         )
-    text = None if program is None else program.mlir_module()
-    for name, make_known in _calls().items():
-        if text is None or re.search(rf"@\"?{re.escape(name)}\b", text):
-            make_known()
+    calls = _calls()
+    called = calls if program is None else _called(program, calls)
+    for name in called:
+        calls[name]()
+
+
+def _called(program: jax.export.Exported, calls: Collection[str]) -> set[str]:
+    """Find the custom calls of a program and of the derivatives stored with it."""
+    called: set[str] = set()
+    while True:
+        text = program.mlir_module()
+        for name in calls:
+            _check_version(name, text)
+        new = {name for name in calls if re.search(rf"@\"?{re.escape(name)}\b", text)}
+        # A program that was not stored yet has derivatives without end.
+        if called >= new or not program.has_vjp():
+            return called | new
+        called |= new
+        program = program.vjp()
+
+
+def _check_version(name: str, text: str) -> None:
+    """Refuse a program that calls a kernel of this name, but of another draw."""
+    own = f"draw{DRAW_VERSION}"
+    if own not in name:
+        return
+    other = re.escape(name).replace(own, r"draw(\d+)")
+    for version in re.findall(rf"@\"?{other}\b", text):
+        if int(version) != DRAW_VERSION:
+            raise RuntimeError(
+                f"this program was stored under version {version} of the draw, and "
+                f"this synjit has version {DRAW_VERSION}, which draws another matrix "
+                "from the same seed: run it with the one that stored it, or export anew"
+            )
 
 
 def _calls() -> dict[str, Callable[[], Any]]:

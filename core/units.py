@@ -60,7 +60,10 @@ def gather(value: Any) -> Any:
 
 
 def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
-    """Take two values of one dimension apart: two numbers, and the first one's unit.
+    """Take two values of one dimension apart: two numbers, and their unit.
+
+    It is the unit of the first or, if the first is a plain 0, of the second: as in
+    brainunit's sums, a plain 0 has any unit.
 
     Raises
     ------
@@ -68,17 +71,30 @@ def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
         Their dimensions differ.
     """
     first, second = gather(first), gather(second)
-    if is_quantity(first) or is_quantity(second):
-        import brainunit
+    if not (is_quantity(first) or is_quantity(second)):
+        return first, second, None
+    import brainunit
 
-        brainunit.fail_for_dimension_mismatch(
-            first, second, f"{names} must have the same dimension"
-        )
+    if _is_zero(first):
+        first = brainunit.Quantity(first, unit=brainunit.get_unit(second))
+    if _is_zero(second):
+        second = brainunit.Quantity(second, unit=brainunit.get_unit(first))
+    brainunit.fail_for_dimension_mismatch(
+        first, second, f"{names} must have the same dimension"
+    )
     number, unit = split(first)
     if unit is not None:
-        second = second.in_unit(unit)
-        return number, second.mantissa, unit
+        return number, second.in_unit(unit).mantissa, unit
     return number, split(second)[0], None
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether a value is 0 without a unit, and known to be."""
+    if is_quantity(value) or isinstance(value, jax.core.Tracer):
+        return False
+    return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and bool(
+        np.all(np.asarray(value) == 0)
+    )
 
 
 def attach(value: Any, *units: Any) -> Any:

@@ -10,7 +10,8 @@ Column j is cut into chunks of C = 2**log2_chunk rows. For each chunk
    that row offset r is connected exactly when P^-1(r) < K.
 
 A connection's weight is ``w_loc + w_scale * z * 2**-16`` with the integer z
-a standard normal, a keyed hash of the row put through the inverse normal.
+a standard normal, a keyed hash of the row put through the inverse normal; or
+through the table of another law (``weight_laws`` says what z stands for there).
 
 A random K-subset at uniformly random places, with K binomial, *is* C independent
 Bernoulli draws. Everything below is arithmetic modulo 2**32, and must stay so:
@@ -25,7 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .normal import standard_normal
+from .normal import TABLE
+from .quantile_table import look_up
 from .threefry import threefry2x32
 
 DRAW_VERSION = 2  # 1, never released, had 8 rounds
@@ -210,9 +212,12 @@ def inverse_mod_2_32(a: UInt32) -> UInt32:
 
 
 def weight(
-    seed: tuple[int, int], row: ArrayLike, column: ArrayLike
+    seed: tuple[int, int], row: ArrayLike, column: ArrayLike, table: UInt32 = TABLE
 ) -> NDArray[np.int32]:
-    """Give z(i, j) in units of 2**-16, whether or not (i, j) is connected."""
+    """Give z(i, j) in units of 2**-16, whether or not (i, j) is connected.
+
+    ``table`` is that of the law of the weights, here the normal's.
+    """
     w0, w1 = threefry2x32(seed, (column, WEIGHT_PAIR))
     s0, s1, s2, s3 = map(np.uint32, WEIGHT_SHIFTS)
     m0, m1, m2 = map(np.uint32, WEIGHT_MULTIPLIERS)
@@ -221,14 +226,18 @@ def weight(
     x = ((x ^ (x >> s1)) + w1) * m1
     x = (x ^ (x >> s2)) * m2
     x = x ^ (x >> s3)
-    return standard_normal(x)
+    return look_up(table, x)
 
 
 # --- one entry, one column ----------------------------------------------------
 
 
 def entry(
-    seed: tuple[int, int], law: Law, row: ArrayLike, column: ArrayLike
+    seed: tuple[int, int],
+    law: Law,
+    row: ArrayLike,
+    column: ArrayLike,
+    table: UInt32 = TABLE,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Ask for single entries: whether (row, column) is connected, and its z.
 
@@ -240,11 +249,11 @@ def entry(
     connected = place_inverse(offset, keys, law.log2_chunk) < law.draw_count(
         keys.count_word
     )
-    return connected, weight(seed, row, column)
+    return connected, weight(seed, row, column, table)
 
 
 def column_connections(
-    seed: tuple[int, int], law: Law, column: int, n_rows: int
+    seed: tuple[int, int], law: Law, column: int, n_rows: int, table: UInt32 = TABLE
 ) -> tuple[UInt32, NDArray[np.int32]]:
     """List the connections of one column: their rows, ascending, and their z."""
     chunks = np.arange(-(-n_rows >> law.log2_chunk), dtype=np.uint32)[:, None]
@@ -253,4 +262,4 @@ def column_connections(
     t = np.arange(counts.max(initial=0), dtype=np.uint32)
     rows = (chunks << np.uint32(law.log2_chunk)) + place(t, keys, law.log2_chunk)
     rows = np.sort(rows[(t < counts) & (rows < n_rows)])
-    return rows, weight(seed, rows, column)
+    return rows, weight(seed, rows, column, table)

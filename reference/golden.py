@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden vectors: what was frozen as this version of the draw.
 
-``golden_v2.json`` was written once by ``python -m synjit.reference.golden``, and the
-tests compare. It is also for whoever rebuilds W in another language: key words first,
-then thresholds, places and weights, then whole small matrices.
+``golden_v2.json`` and ``golden_weights_v2.json`` (the laws of the weights) were written
+once by ``python -m synjit.reference.golden``, and the tests compare. They are also for
+whoever rebuilds W in another language: key words first, then thresholds, places and
+weights, then whole small matrices.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,19 @@ import numpy as np
 from .draw import DRAW_VERSION, chunk_keys, law, place, seed_words, thresholds, weight
 from .normal import standard_normal
 from .products import ABSENT, Matrix
+from .quantile_table import look_up
+from .weight_laws import (
+    Constant,
+    Exponential,
+    LogNormal,
+    Normal,
+    TruncatedNormal,
+    Uniform,
+    Weights,
+)
 
 PATH = Path(__file__).with_name(f"golden_v{DRAW_VERSION}.json")
+WEIGHTS_PATH = Path(__file__).with_name(f"golden_weights_v{DRAW_VERSION}.json")
 
 PROBS = (0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
 CHUNKS = ((0, 0, 0), (42, 0, 0), (42, 7, 3), (-1, 123456, 0), (2**63, 2**31 - 1, 9))
@@ -39,6 +52,31 @@ MATRICES = (
 )
 
 
+def logistic(u: Decimal) -> Decimal:
+    """Quantile function of the logistic law."""
+    return (u / (1 - u)).ln()
+
+
+LAWS: tuple[Weights, ...] = (
+    Constant(),
+    Normal(),
+    Uniform(),
+    LogNormal(0.1),
+    LogNormal(1.0),
+    TruncatedNormal(low=0.0),
+    TruncatedNormal(-1.0, 2.5),
+    TruncatedNormal(-2.0, 2.0),
+    Exponential(),
+    Weights.from_quantile(logistic),
+    Weights.from_quantile(logistic, symmetric=True),
+)
+WORDS = tuple(
+    side + word
+    for side in (0, 2**31)
+    for word in (0, 1, 2, 1000, 10**6, 2**30 - 1, 2**30, 2**31 - 1)
+)
+
+
 def vectors() -> dict[str, Any]:
     """Compute what the file holds."""
     return {
@@ -50,6 +88,28 @@ def vectors() -> dict[str, Any]:
         "laws": [_law(prob) for prob in PROBS],
         "chunks": [_chunk(*chunk) for chunk in CHUNKS],
         "matrices": [_matrix(*matrix) for matrix in MATRICES],
+    }
+
+
+def weight_vectors() -> list[dict[str, Any]]:
+    """Compute what the file of the laws of weights holds."""
+    return [_weights(weights) for weights in LAWS]
+
+
+def _weights(weights: Weights) -> dict[str, Any]:
+    """Give a law: its table, z of some words, and a small matrix."""
+    matrix = Matrix(42, 0.1, (300, 20), origin=(7, 3), weights=weights)
+    return {
+        "weights": repr(weights),
+        "mean": weights.mean,
+        "spread": weights.spread,
+        "number_of_words": len(weights.table),
+        "words_0_to_9": weights.table[:10].tolist(),
+        "sha256_of_words": _digest(weights.table.astype("<u4")),
+        "z_of_words": {
+            str(word): int(look_up(weights.table, word)[0]) for word in WORDS
+        },
+        "sha256_of_matrix": _digest(matrix.dense().astype("<i8")),
     }
 
 
@@ -102,12 +162,16 @@ def _digest(array: np.ndarray) -> str:
 
 
 def main() -> None:
-    """Write the file, unless it is there: a frozen draw is not frozen twice."""
-    if PATH.exists():
+    """Write the files, unless they are there: a frozen draw is not frozen twice."""
+    files = {PATH: vectors, WEIGHTS_PATH: weight_vectors}
+    missing = {path: make for path, make in files.items() if not path.exists()}
+    if not missing:
         raise SystemExit(
-            f"{PATH.name} exists: a change of the draw needs another DRAW_VERSION"
+            f"{PATH.name} and {WEIGHTS_PATH.name} exist: a change of the draw needs "
+            "another DRAW_VERSION"
         )
-    PATH.write_text(json.dumps(vectors(), indent=1) + "\n")
+    for path, make in missing.items():
+        path.write_text(json.dumps(make(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

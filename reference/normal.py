@@ -1,43 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The standard normal from one 32-bit word, in integers.
+"""The standard normal from one 32-bit word: its table, and its exact quantiles.
 
-A word ``h`` is read as a sign (its top bit) and a tail probability
-``p = w / 2**33`` with ``w = 2 * (h mod 2**31) + 1``, so that p lies strictly
-between 0 and 1/2 and every p has a mirror image: the mean is exactly 0.
-
-The magnitude ``z = -Phi^-1(p)``, in units of 2**-16, comes from a table.
-The leading zeros of ``w`` choose the octave, its next 6 bits the cell, and the
-15 bits after them interpolate in that cell. One table word holds a cell:
-
-* its upper 21 bits, ``base``, the magnitude at the small-p edge, in quarter units;
-* its lower 11 bits, ``slope``, the fall across the cell, in half units.
-
-The table is data (``normal_table.txt``, 32 octaves of 64 cells), because
-a last bit that depended on somebody's libm would be another network.
-``build_cell`` is the rule by which it was made; the tests make it again with
-high-precision arithmetic and compare.
+The table is data (``normal_table.txt``, 32 octaves of 64 cells, in the symmetric form
+of ``quantile_table``), because a last bit that depended on somebody's libm would be
+another network. The tests make it again from ``Quantile`` and from another package for
+high-precision arithmetic, and compare.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal, getcontext
 from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-UNIT_BITS = 16  # z is an integer in units of 2**-UNIT_BITS
-CELL_BITS = 6
-FRACTION_BITS = 15
-SLOPE_BITS = 11
-OCTAVES = 32
+from .quantile_table import (
+    CELL_BITS,
+    FRACTION_BITS,
+    OCTAVES,
+    SLOPE_BITS,
+    SYMMETRIC_WORDS,
+    UNIT_BITS,
+    look_up,
+)
+
+__all__ = [
+    "CELL_BITS",
+    "FRACTION_BITS",
+    "OCTAVES",
+    "SLOPE_BITS",
+    "TABLE",
+    "UNIT_BITS",
+    "Quantile",
+    "mass",
+    "standard_normal",
+]
 
 
 def load_table() -> NDArray[np.uint32]:
     """Read the 2048 table words, octave by octave."""
     text = resources.files(__package__).joinpath("normal_table.txt").read_text()
     words = [int(word, 16) for word in text.split()]
-    if len(words) != OCTAVES << CELL_BITS:
+    if len(words) != SYMMETRIC_WORDS:
         raise RuntimeError(f"normal_table.txt holds {len(words)} words, not 2048")
     table = np.array(words, np.uint32)
     table.flags.writeable = False
@@ -45,12 +50,6 @@ def load_table() -> NDArray[np.uint32]:
 
 
 TABLE = load_table()
-
-
-def leading_zeros(word: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Count the zero bits above the highest set bit of each nonzero word."""
-    _, bit_length = np.frexp(word.astype(np.float64))
-    return (32 - bit_length).astype(np.uint32)
 
 
 def standard_normal(word: ArrayLike) -> NDArray[np.int32]:
@@ -65,48 +64,117 @@ def standard_normal(word: ArrayLike) -> NDArray[np.int32]:
     int32 array of the same shape (at least one-dimensional)
         z in units of 2**-16; the largest magnitude is 6.34 standard deviations.
     """
-    word = np.atleast_1d(np.asarray(word, np.uint32))
-    w = (word << np.uint32(1)) | np.uint32(1)
-    octave = leading_zeros(w)
-    aligned = w << octave
-    cell = (aligned >> np.uint32(31 - CELL_BITS)) & np.uint32(2**CELL_BITS - 1)
-    fraction = aligned >> np.uint32(31 - CELL_BITS - FRACTION_BITS)
-    fraction = fraction & np.uint32(2**FRACTION_BITS - 1)
-
-    entry = TABLE[(octave << np.uint32(CELL_BITS)) | cell]
-    base = entry >> np.uint32(SLOPE_BITS)
-    slope = entry & np.uint32(2**SLOPE_BITS - 1)
-    quarters = base - ((slope * fraction) >> np.uint32(FRACTION_BITS - 1))
-    magnitude = (quarters >> np.uint32(2)).astype(np.int32)
-    return np.where(word >> np.uint32(31), -magnitude, magnitude).astype(np.int32)
+    return look_up(TABLE, word)
 
 
-def build_cell(octave: int, cell: int, quantile: Any, real: Any) -> int:
-    """Compute one table word; the rule, not what runs.
+# --- exact quantiles --------------------------------------------------------------
+
+ROOT_OF_2_PI = Decimal("2.50662827463100050241576528481104525300698674060993831662992")
+
+
+def density(z: Decimal) -> Decimal:
+    """Give the density at z."""
+    return (-z * z / 2).exp() / ROOT_OF_2_PI
+
+
+class Quantile:
+    """Quantiles of the normal, or of a part of it, in the current decimal context.
+
+    It keeps the point where it is, and a call goes on from there by the Taylor series
+    of the distribution function: fast for one cell edge after another, and exact to
+    about 10 digits less than the context has.
 
     Parameters
     ----------
-    octave, cell : int
-    quantile : callable
-        ``-Phi^-1(p)`` of a ``real``, to at least 30 digits.
-    real : callable
-        The number type: made from an int, with exact ``+ - * /``.
-
-    Notes
-    -----
-    z(p) is convex, so the chord lies above it, on average by two thirds of its
-    height at mid-cell; ``base`` is lowered by that much, which leaves the variance
-    unbiased. The added 1 centres the two truncations of ``standard_normal``.
+    z, p : Decimal
+        Where it starts: values above z have the probability p.
+    mass : Decimal, optional
+        Probability, in the whole normal, of the part of it whose quantiles are asked.
     """
-    cells = 2**CELL_BITS
 
-    def z(position: Any) -> Any:  # in units of 2**-16, position in cells
-        p = (real(cells) + position) / real(cells * 2 ** (octave + 2))
-        return quantile(p) * real(2**UNIT_BITS)
+    def __init__(
+        self,
+        z: Decimal = Decimal(0),
+        p: Decimal = Decimal("0.5"),
+        mass: Decimal = Decimal(1),
+    ) -> None:
+        self.z, self.p, self.mass = z, p, mass
 
-    half = real(1) / real(2)
-    left, middle, right = z(real(cell)), z(real(cell) + half), z(real(cell + 1))
-    sag = ((left + right) / real(2) - middle) * real(2) / real(3)
-    base = round((left - sag) * real(4)) + 1
-    slope = round((left - right) * real(2))
-    return (base << SLOPE_BITS) | slope
+    def __call__(self, p: Decimal) -> Decimal:
+        """Give the z that is exceeded with probability p."""
+        while self.p != p:
+            here = density(self.z)
+            longest = here / (8 * (1 + abs(self.z))) / self.mass
+            change = self.p - p
+            there = p if abs(change) <= longest else self.p - longest.copy_sign(change)
+            self.z += _step(self.z, (self.p - there) * self.mass / here)
+            self.p = there
+        return self.z
+
+
+def _step(z: Decimal, area: Decimal) -> Decimal:
+    """Solve: the integral of density(t) / density(z) from z to z + h is ``area``.
+
+    The integrand is exp(-z t - t**2 / 2), whose Taylor coefficients follow from its
+    differential equation; h, from a guess of third order, by Newton's iteration.
+    """
+    guess = area * (1 + z * area / 2 * (1 + z * area * 2 / 3) + area * area / 6)
+    small = Decimal(10) ** -getcontext().prec
+    first, second = -z * guess, -guess * guess
+    coefficients = [Decimal(1), first]  # of powers of x = t / guess
+    while abs(coefficients[-1]) > small or abs(coefficients[-2]) > small:
+        *_, before, last = coefficients
+        coefficients.append((first * last + second * before) / len(coefficients))
+    integral = [c / (k + 1) for k, c in enumerate(coefficients)]
+    target, x = area / guess, Decimal(1)
+    while True:
+        change = target - x * _polynomial(integral, x)
+        change /= _polynomial(coefficients, x)
+        x += change
+        if change * change <= small:
+            return x * guess
+
+
+def _polynomial(coefficients: list[Decimal], x: Decimal) -> Decimal:
+    result = coefficients[-1]
+    for c in coefficients[-2::-1]:
+        result = result * x + c
+    return result
+
+
+def mass(low: Decimal, high: Decimal) -> Decimal:
+    """Give the probability between two bounds, which may be infinite."""
+    if high < 0:
+        low, high = -high, -low
+    if low > SERIES:
+        return tail(low) - tail(high)
+    return area(high) - area(low)
+
+
+SERIES = 3  # bounds below are near enough for the series
+
+
+def area(z: Decimal) -> Decimal:
+    """Integrate the density from 0 to z.
+
+    The series z + z**3 / 3 + z**5 / (3 * 5) + ... times the density at z.
+    """
+    if abs(z) > SERIES:
+        return (Decimal("0.5") - tail(abs(z))).copy_sign(z)
+    term = total = z
+    k = 1
+    while total + term != total:
+        k += 2
+        term = term * z * z / k
+        total += term
+    return total * density(z)
+
+
+def tail(z: Decimal) -> Decimal:
+    """Give the probability above z > SERIES, by Laplace's continued fraction."""
+    if z.is_infinite():
+        return Decimal(0)
+    fraction = z
+    for k in range(1000, 0, -1):
+        fraction = z + k / fraction
+    return density(z) / fraction

@@ -7,6 +7,9 @@ wrap, so they have no order, and every backend must give the same bits.
 
 For floats v, W @ v = w_loc * A + w_scale * B * 2**-16 with A = mask @ v and
 B = (mask * z) @ v: floats have an order, and a backend must come near.
+
+So it is for normal weights. For those of another law, ``Weights.coefficients`` gives
+what stands for w_loc and w_scale; N, Z, A and B are sums all the same.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .draw import Law, column_connections, law, seed_words
 from .normal import UNIT_BITS
+from .weight_laws import Normal, Weights
 
+NORMAL = Normal()
 ABSENT = -(2**31)  # stands for 'not connected' in the dense matrix of z
 
 
@@ -33,6 +38,8 @@ class Matrix:
         Rows (post-synaptic) and columns (pre-synaptic) of the window.
     origin : (int, int), optional
         Its first row and column.
+    weights : Weights, optional
+        Law of the weights.
     """
 
     def __init__(
@@ -41,16 +48,25 @@ class Matrix:
         prob: float,
         shape: tuple[int, int],
         origin: tuple[int, int] = (0, 0),
+        weights: Weights = NORMAL,
     ) -> None:
+        if not isinstance(weights, Weights):
+            raise TypeError(
+                "weights must be a law, such as Normal() or LogNormal(0.5), got "
+                f"{weights!r}"
+            )
         self.seed: tuple[int, int] = seed_words(seed)
         self.law: Law = law(prob)
         self.shape = shape
         self.origin = origin
+        self.weights = weights
 
     def column(self, j: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Rows (ascending, of the window) and z of the connections of column j."""
         top, left = self.origin
-        rows, z = column_connections(self.seed, self.law, left + j, top + self.shape[0])
+        rows, z = column_connections(
+            self.seed, self.law, left + j, top + self.shape[0], self.weights.table
+        )
         inside = rows >= top
         return rows[inside].astype(np.int64) - top, z[inside]
 

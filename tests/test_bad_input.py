@@ -71,7 +71,7 @@ def test_integers_that_jax_would_cut(wide):
     vector = [0, 1, 2, 3, wide]
     with pytest.raises(ValueError, match=r"vector has integers of .* cut to int32"):
         call(vector=vector)
-    B = np.array(vector)[:, None]  # noqa: N806
+    B = np.array(vector)[:, None]
     with pytest.raises(ValueError, match=r"B has integers of .* cut to int32"):
         synjit.jitnmm(1.0, 0.1, 0.5, B, 42, shape=(3, 5))
     with jax.enable_x64(True):
@@ -169,7 +169,9 @@ def test_a_prob_with_a_unit():
         np.int64(42),
         np.uint8(42),
         np.array(42),
+        np.array([42]),
         jnp.int32(42),
+        jnp.array([42]),
         jax.random.key(42),
         jax.random.PRNGKey(42),
     ],

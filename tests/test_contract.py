@@ -248,7 +248,7 @@ def of_the_page(monkeypatch):
     page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
     code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
     module = types.ModuleType("synjit_mine")
-    exec(code, module.__dict__)  # noqa: S102
+    exec(code, module.__dict__)
     yield registry().register(module)
     registry().unregister("mine")
 

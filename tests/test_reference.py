@@ -18,6 +18,7 @@ from synjit.reference import (
     golden,
     law,
     normal,
+    quantile_table,
     seed_words,
     threefry,
 )
@@ -64,11 +65,17 @@ def _quantile(p):
 
 
 def test_every_cell_of_the_normal_table_follows_the_rule():
+    def cell(octave, number):
+        return [
+            _quantile(mpmath.mpf(number + 64 + part) / 2 ** (octave + 8)) * 2**16
+            for part in (0, mpmath.mpf(0.5), 1)
+        ]
+
     with mpmath.workdps(40):
         rule = [
-            normal.build_cell(octave, cell, _quantile, mpmath.mpf)
+            quantile_table.symmetric_word(*cell(octave, number))
             for octave in range(normal.OCTAVES)
-            for cell in range(2**normal.CELL_BITS)
+            for number in range(2**normal.CELL_BITS)
         ]
     assert rule == normal.TABLE.tolist()
 

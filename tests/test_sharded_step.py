@@ -18,7 +18,7 @@ SIZES = {"L4E": 240, "L4I": 80}
 DEVICES = 4
 # The functions that kernels are called by, platform by platform.
 CALLS = {
-    "cpu": "synjit_numba_blocks_float32",
+    "cpu": "synjit_numba_draw2_blocks_float32",
     "cuda": "__gpu$xla.gpu.triton",
     "tpu": "tpu_custom_call",
 }

@@ -5,12 +5,19 @@ import functools
 
 import numpy as np
 import pytest
-from battery import defects, plan, weight_law, wrong_places, wrong_weights
+from battery import defects, plan, steps, weight_law, wrong_places, wrong_weights
 from battery.findings import from_anderson_darling, from_ks, holm
 from battery.matrices import rank_law
 from battery.sources import open_source
 
-from synjit.reference import draw, normal
+from synjit.reference import (
+    LogNormal,
+    Normal,
+    TruncatedNormal,
+    draw,
+    normal,
+    quantile_table,
+)
 
 SEED = 8
 
@@ -82,32 +89,64 @@ def test_every_defect_has_a_statistic_that_tells_it():
 # --- the weights' law -----------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def counts():
-    return weight_law.both_signs(weight_law.magnitudes())
+@functools.cache
+def counts_of(weights):
+    return weight_law.count_words(weights.table)
 
 
-def test_the_weights_law_is_within_2_to_the_minus_17_of_the_normal(counts):
-    assert counts.sum() == 2**32
-    law = weight_law.weight_law(counts)
+def test_weights_of_a_general_table_pass_their_part_of_the_battery():
+    source = steps.OtherWeights(LogNormal(1))
+    findings = [f for f in plan.weights_alone(source, plan.TINY, SEED) if f.size]
+    assert len(findings) > 150
+    assert holm(findings) == []
+
+
+def test_the_normal_law_is_within_2_to_the_minus_17_of_the_normal():
+    law = weight_law.weight_law(Normal(), counts_of(Normal()))
     assert law.kolmogorov < 2**-17
     assert law.mean == law.skewness == 0
     assert abs(law.variance - 1) < 2e-7
     assert abs(law.kurtosis - 3) < 1e-6
-    assert law.largest == normal.standard_normal(0)[0] / 2**16
+    assert law.largest == -law.smallest == normal.standard_normal(0)[0] / 2**16
 
 
-def test_the_weights_law_is_what_words_give(counts):
-    """As many words give more than z as the law says, for z of every octave."""
-    largest = counts.size // 2
-    words = 2.0 ** np.linspace(1, 31, 500) - 1
-    for z in np.unique(normal.standard_normal(words.astype(np.uint32))):
-        low, high = 0, 2**31
-        while low < high:  # z falls as the word rises: find the words below
-            middle = (low + high) // 2
-            below = int(normal.standard_normal(middle)[0]) > z
-            low, high = (middle + 1, high) if below else (low, middle)
-        assert low == counts[largest + z + 1 :].sum()
+@pytest.mark.parametrize("weights", weight_law.LAWS, ids=repr)
+def test_every_law_is_near_what_it_stands_for(weights):
+    counts = counts_of(weights)
+    law = weight_law.weight_law(weights, counts)
+    meant = weight_law.distribution(weights)
+    mean, variance, skewness = map(float, meant.stats("mvs"))
+    long = {LogNormal(1.5): 2e-4, LogNormal(2): 6e-3}  # the tail beyond the words
+    assert counts.words.sum() == 2**32
+    assert law.kolmogorov < weight_law.LAWS[weights]
+    assert abs(law.mean - mean) < 2e-7 * variance**0.5
+    assert law.variance == pytest.approx(variance, rel=long.get(weights, 3e-6))
+    if weights not in long:
+        assert law.skewness == pytest.approx(skewness, rel=3e-4)
+    low, high = weights.support()
+    assert low < law.smallest
+    assert law.largest < high
+    z_mean = counts.z @ counts.words / 2**32
+    assert abs(z_mean) <= 0.5 + 1e-2, "sums of z grow as the root of their number"
+
+
+@pytest.mark.parametrize(
+    "weights", [Normal(), LogNormal(1), TruncatedNormal(-1, 2.5)], ids=repr
+)
+def test_the_counts_are_what_words_give(weights):
+    """As many words of a side give z or more beyond it as are counted."""
+    z, words = counts_of(weights)
+    some = (2.0 ** np.linspace(1, 31, 300) - 1).astype(np.uint32)
+    for side, sign in ((0, 1), (2**31, -1)):
+        given = quantile_table.look_up(weights.table, some | np.uint32(side))
+        for value in np.unique(given):
+            low, high = 0, 2**31
+            while low < high:  # z falls (rises) as the word rises: find the words below
+                middle = (low + high) // 2
+                there = quantile_table.look_up(weights.table, side + middle)[0]
+                beyond = sign * (int(there) - int(value)) > 0
+                low, high = (middle + 1, high) if beyond else (low, middle)
+            assert low == words[sign * (z - value) > 0].sum()
 
 
 # --- the laws of the statistics ---------------------------------------------------

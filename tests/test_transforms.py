@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import subprocess
 import sys
+import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -250,3 +251,48 @@ def test_x64_changes_no_connection(backend):
     assert wide.dtype == np.float64
     np.testing.assert_allclose(wide, narrow, rtol=1e-6)
     np.testing.assert_array_equal(wide != 0, narrow != 0)
+
+
+def test_x64_inside_of_a_jitted_function(backend):
+    """The flag is that of the call, and not of the moment when it is lowered."""
+
+    @jax.jit
+    def f(x):
+        with jax.enable_x64(True):
+            return synjit.jitnmv(
+                1.0, 0.1, 0.5, x.astype(np.float64), 3, shape=(3, 5), backend=backend
+            )
+
+    got = f(np.ones(5, np.float32))
+    assert got.dtype == np.float64
+    with jax.enable_x64(True):
+        want = synjit.jitnmv(
+            1.0, 0.1, 0.5, np.ones(5), 3, shape=(3, 5), backend=backend
+        )
+    np.testing.assert_array_equal(got, want)
+
+
+def test_kernels_of_stored_derivatives_are_prepared():
+    """Of a program that was stored with its derivative, in a process of its own."""
+    make = """
+import jax, jax.numpy as jnp, sys, synjit
+f = jax.jit(lambda w, x: synjit.binary_jitnmv(w, 0.1, 0.5, x, 42, shape=(3, 5)))
+checks = synjit.export_checks()
+p = jax.export.export(f, disabled_checks=checks)(jnp.ones(()), jnp.ones(5))
+open(sys.argv[1], "wb").write(p.serialize(vjp_order=1))
+"""
+    run = """
+import jax, jax.numpy as jnp, sys, synjit
+p = jax.export.deserialize(bytearray(open(sys.argv[1], "rb").read()))
+synjit.prepare(p)
+w, x = jax.grad(lambda w, x: p.call(w, x).sum(), (0, 1))(jnp.ones(()), jnp.ones(5))
+assert w == synjit.jitn(1.0, 0.0, 0.5, 42, shape=(3, 5)).sum(), w
+assert x.shape == (5,)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        for code in (make, run):
+            subprocess.run(
+                [sys.executable, "-c", code, f"{folder}/program"],
+                check=True,
+                timeout=300,
+            )

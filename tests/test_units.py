@@ -141,3 +141,19 @@ def test_units_under_jit_and_vmap(backend):
     np.testing.assert_allclose(
         batch[1].to_decimal(u.pA), single.to_decimal(u.pA), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("zero", [0.0, 0, np.zeros(1), np.float32(0)])
+def test_a_plain_zero_has_any_unit(zero, backend):
+    given = {"shape": (8, 6), "backend": backend}
+    x = jnp.ones(6)
+    for pair, same in (
+        ((1.0 * u.mV, zero), (1.0 * u.mV, 0.0 * u.mV)),
+        ((zero, 1.0 * u.mV), (0.0 * u.mV, 1.0 * u.mV)),
+    ):
+        got = synjit.jitnmv(*pair, 0.5, x, 3, **given)
+        want = synjit.jitnmv(*same, 0.5, x, 3, **given)
+        assert got.unit == u.mV
+        np.testing.assert_array_equal(got.mantissa, want.mantissa)
+    with pytest.raises(u.DimensionMismatchError):
+        synjit.jitnmv(1.0 * u.mV, 0.1, 0.5, x, 3, **given)

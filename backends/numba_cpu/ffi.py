@@ -11,10 +11,12 @@ import jax
 from numba import types
 from numba.core.ccallback import CFunc
 
+from synjit.reference import draw
+
 from .handlers import HANDLERS
 from .kernel_cache import KernelCache
 
-PREFIX = "synjit_numba_"
+PREFIX = f"synjit_numba_draw{draw.DRAW_VERSION}_"
 
 _lock = threading.Lock()
 _compiled: dict[str, object] = {}

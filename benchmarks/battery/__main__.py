@@ -2,6 +2,8 @@
 """Run the battery: ``python -m battery [--short] [--seed N] [--source NAME]``.
 
 Prints what fails and the worst of each statistic; --json keeps every p-value.
+``--short --law "LogNormal(sigma=1.0)"`` puts the weights of another law through their
+part of it, as normal scores.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from synjit.reference import DRAW_VERSION
 from . import defects, plan
 from .findings import FAMILY_ERROR, Finding, holm
 from .sources import open_source
+from .steps import OtherWeights
+from .weight_law import LAWS
 
 SEED = 20261123
 
@@ -81,6 +85,8 @@ def main() -> int:
     parser.add_argument("--times", type=float, default=1, help="as much drawn")
     parser.add_argument("--source", default="synjit", help="or control, brainevent")
     parser.add_argument("--python", default="", help="a Python that has brainevent")
+    laws = {repr(weights): weights for weights in LAWS}
+    parser.add_argument("--law", choices=laws, help="weights alone")
     parser.add_argument("--defects", action="store_true", help="run the planted ones")
     parser.add_argument("--json", type=Path, help="where to write the findings")
     args = parser.parse_args()
@@ -114,9 +120,12 @@ def main() -> int:
             del row["statistics"]
     else:
         source = open_source(args.source, args.python)
+        run = plan.run
+        if args.law:
+            source, run = OtherWeights(laws[args.law]), plan.weights_alone
         out["source"] = f"{source.name} {getattr(source, 'version', '')}".strip()
         findings = []
-        for finding in plan.run(source, size, args.seed):
+        for finding in run(source, size, args.seed):
             if finding.size:
                 findings.append(finding)
             if args.json and time.process_time() - start > out.get("seconds", 0) + 30:

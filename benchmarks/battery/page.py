@@ -158,7 +158,7 @@ def _largest(findings: list[Finding]) -> str:
 
 def law() -> str:
     """Lay out the exact law of the weights."""
-    result = load("weight_law")
+    result = load("weight_law")["laws"]["Normal()"]
     rows = [
         ("Kolmogorov distance", f"{result['kolmogorov']:.3e}", "0"),
         ("the same, times 2^17", f"{result['kolmogorov'] * 2**17:.4f}", "0"),
@@ -173,6 +173,27 @@ def law() -> str:
     return table("| over all 2^32 words | of the normal", rows)
 
 
+def laws() -> str:
+    """Lay out the exact laws of all weights beside what is meant."""
+    rows = []
+    for name, result in load("weight_law")["laws"].items():
+        meant = result["meant"]
+        deviation = meant["variance"] ** 0.5
+        skewness = f"{result['skewness']:.4g} ({meant['skewness']:.4g})"
+        rows.append(
+            (
+                f"`{name}`",
+                f"{result['kolmogorov']:.1e}",
+                f"{(result['mean'] - meant['mean']) / deviation:.0e}",
+                f"{result['variance'] / meant['variance'] - 1:.0e}",
+                skewness,
+                f"{result['smallest']:.6g} to {result['largest']:.6g}",
+            )
+        )
+    head = "law | Kolmogorov distance | mean | variance | skewness | x from, to"
+    return table(head, rows)
+
+
 def streams() -> str:
     """Copy the table of TestU01."""
     return (RESULTS / "testu01.md").read_text().strip()
@@ -181,7 +202,7 @@ def streams() -> str:
 def main() -> None:
     """Write the page."""
     text = PAGE.read_text()
-    for make in (battery, planted, beside, law, streams):
+    for make in (battery, planted, beside, law, laws, streams):
         name = re.escape(make.__name__)
         between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         if not between.search(text):

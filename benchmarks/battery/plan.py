@@ -66,12 +66,33 @@ def run(source: Source, size: Size, seed: int) -> Iterator[Finding]:
     print(f"  weights: {time.process_time() - start:.1f} s", flush=True)
 
 
+def weights_alone(source: Source, size: Size, seed: int) -> Iterator[Finding]:
+    """Put a source through the part of the battery that looks at weights."""
+    bits = 64
+    for number, prob in enumerate(size.probs):
+        p = float(np.float32(prob))
+        if p < 1:
+            matrix = source.connections(seed_of(seed, number, bits), p, extent(p, size))
+            yield from weights.with_places(matrix, p)
+        if p >= DENSE:
+            there = seed_of(seed, 100 + number, bits)
+            dense = dense_of(source, there, p, size.side)
+            yield from partners(source, p, size, there, bits, *dense)
+    histogram = weights.empty_histogram()
+    yield from distribution(source, size, seed, bits, histogram)
+
+
+def extent(p: float, size: Size) -> tuple[int, int]:
+    """Give the shape of a rectangle: columns of CHUNKS chunks."""
+    m = CHUNKS << pairs.log2_block(p)
+    return m, max(64, 2 * round(size.connections / (m * p) / 2))
+
+
 def rectangle(
     source: Source, p: float, size: Size, seed: int, bits: int
 ) -> Iterator[Finding]:
     """Statistics of connections as a list, in columns of CHUNKS chunks."""
-    m = CHUNKS << pairs.log2_block(p)
-    n = max(64, 2 * round(size.connections / (m * p) / 2))
+    m, n = extent(p, size)
     matrix = source.connections(seed, p, (m, n))
     yield from masks.all_of(matrix, p)
     yield from weights.with_places(matrix, p)
@@ -123,6 +144,20 @@ def square(
     else:
         yield matrices.ranks("rank of the signs", p, z < 0)
         yield from matrices.singular_values(p, z)
+    yield from partners(source, p, size, seed, bits, z, mask)
+
+
+def partners(
+    source: Source,
+    p: float,
+    size: Size,
+    seed: int,
+    bits: int,
+    z: np.ndarray,
+    mask: np.ndarray,
+) -> Iterator[Finding]:
+    """Statistics of the weights of a dense square, and of those of seeds nearby."""
+    side = size.side
     yield from weights.with_partners(p, z, mask, weights.partners_of(z, mask))
     yield from weights.with_partners(
         p,

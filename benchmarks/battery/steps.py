@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from synjit.reference import Law, draw, law, normal, seed_words
+from synjit.reference import Law, Weights, draw, law, normal, seed_words
 
 from .sources import Connections
+from .weight_law import distribution
 
 Array = NDArray[np.generic]
 Words = tuple[int, int]
@@ -61,3 +63,22 @@ class Draw:
         starts = np.searchsorted(column, np.arange(n + 1))
         scale = np.float32(2**normal.UNIT_BITS)
         return Connections(shape, starts, row.astype(np.uint32), z / scale)
+
+
+class OtherWeights(Draw):
+    """The draw with weights of another law, as normal scores.
+
+    A score is the normal quantile of a weight's probability.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights, self.name = weights, repr(weights)
+
+    def weight(self, seed: Words, row: Array, column: Array) -> Array:
+        """Scores of connections, in the unit of z."""
+        z = draw.weight(seed, row, column, self.weights.table)
+        x = self.weights.mean + self.weights.spread * z / 2**normal.UNIT_BITS
+        meant = distribution(self.weights)
+        below, above = meant.cdf(x), meant.sf(x)
+        scores = np.where(below < above, special.ndtri(below), -special.ndtri(above))
+        return (scores * 2**normal.UNIT_BITS).astype(np.float32)
