@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -85,6 +86,10 @@ class JITMatrix(RandomMatrix):
     # names of what decides the law, which is fixed.
     PARAMETERS: ClassVar[tuple[str, ...]] = ("loc", "scale")
     FIXED: ClassVar[tuple[str, ...]] = ("weights",)
+    # Gives loc and scale of the parameters, plain numbers of one dtype.
+    affine: ClassVar[Callable[..., tuple[Any, Any]]] = staticmethod(
+        lambda loc, scale: (loc, scale)
+    )
 
     def __init__(
         self,
@@ -151,11 +156,6 @@ class JITMatrix(RandomMatrix):
         return cls(*parameters, **turned, **rest).T
 
     # --- its law ------------------------------------------------------------------
-
-    @staticmethod
-    def affine(loc: Any, scale: Any) -> tuple[Any, Any]:
-        """Give loc and scale of the parameters, plain numbers of one dtype."""
-        return loc, scale
 
     def law(self) -> Weights:
         """Give the law of x."""
