@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jax
+    from numpy.typing import NDArray
 
 CONTRACT = 2
 PROJECT = "synjit"
@@ -101,10 +102,10 @@ class Matrix(NamedTuple):
     which part is a block's.
     """
 
-    seed: jax.Array
-    origin: jax.Array
-    connectivity: jax.Array
-    weights: jax.Array
+    seed: jax.Array | NDArray
+    origin: jax.Array | NDArray
+    connectivity: jax.Array | NDArray
+    weights: jax.Array | NDArray
 
 
 class Block(NamedTuple):
@@ -217,8 +218,8 @@ class Problem:
 
 def matrix_of_one_block(matrix: Matrix) -> Matrix:
     """Give the operands of a grid that has one block."""
-    blocks = (operand[None] for operand in matrix[:3])
-    return Matrix(*blocks, matrix.weights)
+    seed, origin, connectivity = (operand[None] for operand in matrix[:3])
+    return Matrix(seed, origin, connectivity, matrix.weights)
 
 
 def matrix_of_block(problem: Problem, matrix: Matrix, i: int) -> Matrix:

@@ -152,8 +152,8 @@ class JITMatrix(RandomMatrix):
         n_pre, n_post = arguments.check_shape(shape)
         arguments.check_origin(origin, (n_pre, n_post))
         first_pre, first_post = origin
-        turned = {"shape": (n_post, n_pre), "origin": (first_post, first_pre)}
-        return cls(*parameters, **turned, **rest).T
+        rest |= {"shape": (n_post, n_pre), "origin": (first_post, first_pre)}
+        return cls(*parameters, **rest).T
 
     # --- its law ------------------------------------------------------------------
 

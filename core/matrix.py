@@ -75,7 +75,8 @@ class RandomMatrix(abc.ABC):
         if not isinstance(other, RandomMatrix):
             return NotImplemented
         ours, theirs = jax.tree.flatten(self), jax.tree.flatten(other)
-        return bool(ours[1] == theirs[1]) and all(map(_same, ours[0], theirs[0]))
+        same: bool = ours[1].__eq__(theirs[1])
+        return same and all(map(_same, ours[0], theirs[0]))
 
     def __hash__(self) -> int:
         """Hash what is known without looking at arrays."""

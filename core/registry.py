@@ -274,15 +274,15 @@ def _check_contract(plugin: Any) -> None:
 def _check_arguments(plugin: Any, manager: pluggy.PluginManager) -> None:
     """Refuse hooks that take less than they are given: pluggy would drop the rest."""
     for caller in manager.get_hookcallers(plugin) or ():
-        wanted = set(caller.spec.argnames) if caller.spec else set()
+        wanted = caller.spec.argnames if caller.spec else ()
         for implementation in caller.get_hookimpls():
-            lacking = wanted - set(implementation.argnames)
+            lacking = set(wanted) - set(implementation.argnames)
             if lacking:
                 raise pluggy.PluginValidationError(
                     plugin,
                     f"its {caller.name} lacks the arguments "
                     f"{', '.join(sorted(lacking))}: the contract has "
-                    f"{caller.name}({', '.join(caller.spec.argnames)})",
+                    f"{caller.name}({', '.join(wanted)})",
                 )
 
 

@@ -62,12 +62,16 @@ def operands_of(case: Case) -> list[Any]:
     if case.product == "weighted":
         parts = case.of_blocks()
         matrices = [_matrix(part) for part in parts]
-        stacked = (
+        seed, origin, connectivity = (
             np.stack(each) for each in zip(*(m[:3] for m in matrices), strict=True)
         )
         tables = dict.fromkeys(case.tables(len(parts)))
         words = np.concatenate([words_of(table) for table in tables])
-        return [Matrix(*stacked, words), case.operand(), *weights_of(case, len(parts))]
+        return [
+            Matrix(seed, origin, connectivity, words),
+            case.operand(),
+            *weights_of(case, len(parts)),
+        ]
     return [_matrix(case), *([] if case.product == "dense" else [case.operand()])]
 
 
