@@ -74,9 +74,11 @@ class RandomMatrix(abc.ABC):
         """Whether the other is made of the same numbers, in the same way."""
         if not isinstance(other, RandomMatrix):
             return NotImplemented
-        ours, theirs = jax.tree.flatten(self), jax.tree.flatten(other)
-        same: bool = ours[1].__eq__(theirs[1])
-        return same and all(map(_same, ours[0], theirs[0]))
+        leaves, structure = jax.tree.flatten(self)
+        others, other_structure = jax.tree.flatten(other)
+        if not bool(structure == other_structure):  # type: ignore[operator]
+            return False
+        return all(map(_same, leaves, others))
 
     def __hash__(self) -> int:
         """Hash what is known without looking at arrays."""
