@@ -48,7 +48,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True)
 class Backend:
-    """Who a backend is.
+    """Static description of a backend.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Problem:
 
 @hookspec(firstresult=True)
 def synjit_backend() -> Backend:
-    """Say who you are."""
+    """Describe the backend."""
     raise NotImplementedError
 
 
