@@ -109,8 +109,11 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
     """Hold a backend to the reference, once a process.
 
     A platform without a device in this process (an export, say) is held to lowering
-    only: what is lowered here is held to the reference where it runs.
+    only: what is lowered here is held to the reference where it runs. The weighted sum
+    of a single matrix is judged with the sums that it is made of.
     """
+    if len(problem.grid.blocks) == 1:
+        problem = problem.of_block(0)
     name, product = registered.backend.name, problem.product
     if is_off():
         warnings.warn(
