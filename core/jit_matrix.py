@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import arguments, dispatch, reference, seeding, units
+from .aliases import Numbers, Place, Prob, Seed
 from .evaluation import Family, coefficients, evaluate
 from .hookspecs import Matrix, Problem, Product
 from .matrix import RandomMatrix, is_key, operand, rank
@@ -93,14 +94,14 @@ class JITMatrix(RandomMatrix):
 
     def __init__(
         self,
-        loc: Any,
-        scale: Any,
-        prob: Any,
-        seed: Any = None,
+        loc: Numbers,
+        scale: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
         weights: Weights,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -114,7 +115,7 @@ class JITMatrix(RandomMatrix):
 
     def _finish(
         self,
-        prob: Any,
+        prob: Prob,
         seed: Any,
         shape: tuple[int, int],
         origin: Any,

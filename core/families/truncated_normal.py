@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from synjit import arguments, units
+from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import TruncatedNormal
 
@@ -49,16 +50,16 @@ class JITTruncatedNormal(JITMatrix):
 
     def __init__(
         self,
-        w_loc: Any,
-        w_scale: Any,
-        prob: Any,
-        seed: Any = None,
+        w_loc: Numbers,
+        w_scale: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
-        low: Any = None,
-        high: Any = None,
+        low: Numbers | None = None,
+        high: Numbers | None = None,
         bounds: tuple[float, float] | None = None,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
