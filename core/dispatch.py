@@ -66,8 +66,8 @@ def _why_not_asked(candidate: Registered, problem: Problem) -> str:
         refusal = candidate.hook.synjit_refuses(problem=problem)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"synjit_refuses raised {type(error).__name__}: {error}"
-    if not isinstance(refusal, str):
-        return f"synjit_refuses returned {refusal!r}, and not a string"
+    if refusal is not None and not isinstance(refusal, str):
+        return f"synjit_refuses returned {refusal!r}, and not a string or None"
     if refusal:
         return REFUSES + refusal
     return gate.verdict(candidate, problem).why_not(problem)

@@ -65,18 +65,19 @@ def check_writable(*paths: Path) -> None:
         folder = path.resolve().parent
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
         made: list[Path] = []
-        try:
-            for new in reversed(missing):
-                new.mkdir()
-                made.append(new)
-            with writing, tempfile.TemporaryFile(dir=folder) as file:
-                file.write(bytes(SPACE))
-        except OSError as error:
-            reason = error.strerror or error
-            raise OSError(f"{path} cannot be written: {reason}") from error
-        finally:
-            for new in reversed(made):
-                new.rmdir()
+        with writing:
+            try:
+                for new in reversed(missing):
+                    new.mkdir()
+                    made.append(new)
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(bytes(SPACE))
+            except OSError as error:
+                reason = error.strerror or error
+                raise OSError(f"{path} cannot be written: {reason}") from error
+            finally:
+                for new in reversed(made):
+                    new.rmdir()
 
 
 def files_of(path: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from .conformance.case_lists import new_suite_seed, quick_cases
 from .conformance.checks import gate_cases
 from .conformance.runner import Runner, operands_of, problem_of
 from .conformance.suite import Report, in_thread, kind_of, run
-from .hookspecs import Problem, Product
+from .hookspecs import Problem, Product, matrix_of_one_block
 from .registry import Registered
 from .settings import usual_settings
 
@@ -109,8 +109,11 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
     """Hold a backend to the reference, once a process.
 
     A platform without a device in this process (an export, say) is held to lowering
-    only: what is lowered here is held to the reference where it runs.
+    only: what is lowered here is held to the reference where it runs. The weighted sum
+    of a single matrix is judged with the sums that it is made of.
     """
+    if len(problem.grid.blocks) == 1:
+        problem = problem.of_block(0)
     name, product = registered.backend.name, problem.product
     if is_off():
         warnings.warn(
@@ -136,9 +139,9 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
-    if product == "blocks" and not registered.joins:
+    if product == "weighted" and not registered.weighs:
         product = "events"  # of which its blocks are made
-    dtype = "float32" if product in {"floats", "blocks"} else "int32"
+    dtype = "float32" if product in {"floats", "weighted"} else "int32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
@@ -255,14 +258,15 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
             problem = problem_of(case, platform)
             if registered.hook.synjit_refuses(problem=problem):
                 continue
-            operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
-            calls = [(registered.call, operands)]
+            matrix, *rest = jax.tree.map(jnp.asarray, operands_of(case))
+            calls = [(problem, (matrix, *rest))]
             if asked.product == "events" and registered.weighs:
-                weights = {"w_loc": jnp.ones(()), "w_scale": jnp.ones(())}
-                calls.append((registered.weighted, operands | weights))
-            for hook, given in calls:
-                traced = jax.jit(functools.partial(hook, problem))
-                traced.trace(given).lower(lowering_platforms=(platform,))
+                one = jnp.ones((1,))
+                grid = problem.of_one_block("float32"), matrix_of_one_block(matrix)
+                calls.append((grid[0], (grid[1], *rest, one, one)))
+            for stated, given in calls:
+                traced = jax.jit(functools.partial(registered.call, stated))
+                traced.trace(*given).lower(lowering_platforms=(platform,))
             return ""
         return "it refused every conformance case"
 

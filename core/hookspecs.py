@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jax
+    from numpy.typing import NDArray
 
 CONTRACT = 2
 PROJECT = "synjit"
@@ -101,10 +102,10 @@ class Matrix(NamedTuple):
     which part is a block's.
     """
 
-    seed: jax.Array
-    origin: jax.Array
-    connectivity: jax.Array
-    weights: jax.Array
+    seed: jax.Array | NDArray
+    origin: jax.Array | NDArray
+    connectivity: jax.Array | NDArray
+    weights: jax.Array | NDArray
 
 
 class Block(NamedTuple):
@@ -205,6 +206,20 @@ class Problem:
             weights=block.table[1],
             grid=NO_GRID,
         )
+
+    def of_one_block(self, dtype: str) -> Problem:
+        """State the weighted sum of a product of events: with a grid of one block."""
+        (m, n), table = self.shape, (0, self.weights)
+        grid = Grid((m,), (n,), (Block(0, 0, self.log2_chunk, table),))
+        return replace(
+            self, product="weighted", dtype=dtype, log2_chunk=None, grid=grid
+        )
+
+
+def matrix_of_one_block(matrix: Matrix) -> Matrix:
+    """Give the operands of a grid that has one block."""
+    seed, origin, connectivity = (operand[None] for operand in matrix[:3])
+    return Matrix(seed, origin, connectivity, matrix.weights)
 
 
 def matrix_of_block(problem: Problem, matrix: Matrix, i: int) -> Matrix:

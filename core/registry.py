@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -19,7 +18,15 @@ import jax
 import pluggy
 
 from . import hookspecs
-from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
+from .hookspecs import (
+    CONTRACT,
+    PLATFORMS,
+    PROJECT,
+    Backend,
+    Matrix,
+    Problem,
+    matrix_of_block,
+)
 from .settings import unchanged_configuration, usual_settings
 from .weighing import add_blocks, weigh
 
@@ -34,15 +41,22 @@ BUILT_IN = {
 HOOKS = (
     "synjit_backend",
     "synjit_refuses",
-    "synjit_events",
-    "synjit_floats",
+    "synjit_product",
     "synjit_dense",
 )
+OPERANDS = ("x", "w_loc", "w_scale")
+# Hooks of contract 1, and what has taken their place.
+FORMER_HOOKS = {
+    "synjit_events": "synjit_product(problem, matrix, x), x being boolean",
+    "synjit_floats": "synjit_product(problem, matrix, x), x being of floats",
+    "synjit_blocks": "synjit_weighted(problem, matrix, x, w_loc, w_scale)",
+}
 
 KINDS = {
     "name": str,
     "version": str,
     "platforms": tuple,
+    "contract": int,
     "aliases": tuple,
     "priority": int,
     "requires": tuple,
@@ -68,19 +82,14 @@ class Registered:
         """Whether it implements the optional ``synjit_weighted``."""
         return bool(self.hook.synjit_weighted.get_hookimpls())
 
-    @property
-    def joins(self) -> bool:
-        """Whether it implements the optional ``synjit_blocks``."""
-        return bool(self.hook.synjit_blocks.get_hookimpls())
-
     def asked(self, problem: Problem) -> list[Problem]:
         """List the problems that its hooks are asked to solve one."""
-        if self.joins or not problem.grid.blocks:
+        if self.weighs or problem.product != "weighted":
             return [problem]
         numbers = range(len(problem.grid.blocks))
         return list(dict.fromkeys(map(problem.of_block, numbers)))
 
-    def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+    def call(self, problem: Problem, matrix: Matrix, *operands: Any) -> list[Any]:
         """Trace a product.
 
         Returns
@@ -88,37 +97,40 @@ class Registered:
         list of arrays
             Two of "events" and "floats", else one.
         """
-        if problem.grid.blocks and not self.joins:
-            return [self._one_by_one(problem, operands)]
-        hook = getattr(self.hook, f"synjit_{problem.product}")
-        return self._trace(hook, problem, operands)
-
-    def weighted(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
-        """Trace the weighted sum of events: one array."""
+        if problem.product == "dense":
+            return self._trace(self.hook.synjit_dense, problem, matrix)
+        if problem.product != "weighted":
+            return self._trace(self.hook.synjit_product, problem, matrix, *operands)
         if self.weighs:
-            return self._trace(self.hook.synjit_weighted, problem, operands)
-        named = dict(operands)
-        loc, scale = named.pop("w_loc"), named.pop("w_scale")
-        return [weigh(loc, scale, *self.call(problem, named))]
+            return self._trace(self.hook.synjit_weighted, problem, matrix, *operands)
+        return [self._block_by_block(problem, matrix, *operands)]
 
-    def _one_by_one(self, problem: Problem, operands: Mapping[str, Any]) -> jax.Array:
+    def _block_by_block(
+        self,
+        problem: Problem,
+        matrix: Matrix,
+        x: jax.Array,
+        w_loc: jax.Array,
+        w_scale: jax.Array,
+    ) -> jax.Array:
         """Make every block of a grid a product of its own."""
         grid = problem.grid
 
         def of_block(i: int) -> Any:
-            _, columns = grid.window(grid.blocks[i])
-            own = {name: operand[i] for name, operand in operands.items()}
-            own["events"] = operands["events"][columns]
-            return self.weighted(problem.of_block(i), own)[0]
+            part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
+            own = matrix_of_block(problem, matrix, i)
+            sums = self.call(problem.of_block(i), own, part)
+            return weigh(w_loc[i], w_scale[i], *sums)
 
         return add_blocks(grid, of_block)
 
     def _trace(
-        self, hook: Any, problem: Problem, operands: Mapping[str, Any]
+        self, hook: Any, problem: Problem, matrix: Matrix, *operands: Any
     ) -> list[Any]:
         """Call a hook under the settings under which it was held to the reference."""
+        named = dict(zip(OPERANDS, operands, strict=False))
         with usual_settings():
-            return jax.tree.leaves(hook(problem=problem, **operands))
+            return jax.tree.leaves(hook(problem=problem, matrix=matrix, **named))
 
 
 class Registry:
@@ -167,8 +179,10 @@ class Registry:
         """
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
+        _check_contract(plugin)
         manager.register(plugin)
         manager.check_pending()
+        _check_arguments(plugin, manager)
         missing = [h for h in HOOKS if not getattr(manager.hook, h).get_hookimpls()]
         if missing:
             raise pluggy.PluginValidationError(
@@ -192,6 +206,11 @@ class Registry:
                 raise TypeError(
                     f"its {field} must be of type {kind.__name__}, got {value!r}"
                 )
+        if backend.contract != CONTRACT:
+            raise ValueError(
+                f"it is written for contract {backend.contract}, and this is contract "
+                f"{CONTRACT}: see docs/writing-a-backend.md for what changed"
+            )
         strangers = [p for p in backend.platforms if p not in PLATFORMS]
         if strangers or not backend.platforms:
             raise ValueError(
@@ -236,6 +255,35 @@ class Registry:
             for r in self.backends.values()
             if name == r.backend.name or name in r.backend.aliases
         ]
+
+
+def _check_contract(plugin: Any) -> None:
+    """Refuse hooks of an earlier contract with words on what to change."""
+    former = [h for h in FORMER_HOOKS if hasattr(plugin, h)]
+    if former:
+        changes = "; ".join(f"{h} is now {FORMER_HOOKS[h]}" for h in former)
+        raise pluggy.PluginValidationError(
+            plugin,
+            f"it is written for contract 1, and this is contract {CONTRACT}: seed, "
+            "origin and law travel as matrix.seed, matrix.origin and "
+            f"matrix.connectivity, and matrix.weights is a table; {changes} "
+            "(see docs/writing-a-backend.md)",
+        )
+
+
+def _check_arguments(plugin: Any, manager: pluggy.PluginManager) -> None:
+    """Refuse hooks that take less than they are given: pluggy would drop the rest."""
+    for caller in manager.get_hookcallers(plugin) or ():
+        wanted = caller.spec.argnames if caller.spec else ()
+        for implementation in caller.get_hookimpls():
+            lacking = set(wanted) - set(implementation.argnames)
+            if lacking:
+                raise pluggy.PluginValidationError(
+                    plugin,
+                    f"its {caller.name} lacks the arguments "
+                    f"{', '.join(sorted(lacking))}: the contract has "
+                    f"{caller.name}({', '.join(wanted)})",
+                )
 
 
 _lock = threading.RLock()

@@ -12,22 +12,21 @@ class OneScratchForAllThreads(Honest):
     fault = "called from 4 threads at once"
     scratch = None
 
-    def events(self, *operands):
+    def product(self, *given):
         def change(arrays):
             kind = type(self)
-            kind.scratch = [np.array(x) for x in arrays]
+            kind.scratch = [np.array(y) for y in arrays]
             time.sleep(1e-3)
             return kind.scratch
 
-        return through_python(change, super().events(*operands))
+        return through_python(change, super().product(*given))
 
 
 class WrongOnOtherDevices(Honest):
     fault = "on device"
 
-    def events(self, *operands):
-        sums = super().events(*operands)
-        return copied(sums, operands[-1], "only_on_first_device")
+    def product(self, problem, matrix, x):
+        return copied(super().product(problem, matrix, x), x, "only_on_first_device")
 
 
 class TurnsOnX64(Honest):
@@ -35,6 +34,6 @@ class TurnsOnX64(Honest):
 
     fault = "it changed JAX's configuration: jax_enable_x64 from False to True"
 
-    def events(self, *operands):
+    def product(self, *given):
         jax.config.update("jax_enable_x64", True)
-        return super().events(*operands)
+        return super().product(*given)

@@ -6,45 +6,51 @@ Each has one honest mistake, made of right results by spoiling what it would spo
 
 import jax.numpy as jnp
 import numpy as np
-from hostile_backends import Honest, HonestBlocks
+from hostile_backends import Honest, HonestWeighted
 
 from synjit.reference import ABSENT
 
 
-def _without(columns, x):
+def _without(columns, y):
     """Clear everything but the first columns of a batch."""
-    return x.at[:, columns:].set(0)
+    return y.at[:, columns:].set(0)
+
+
+def _only(inside, x):
+    """Take no events, or values, but those inside."""
+    return jnp.where(inside, x, jnp.zeros_like(x))
 
 
 class BatchesBeyond64(Honest):
     fault = "vectors of the batch from number 64 on are wrong"
 
-    def events(self, *operands):
-        return [_without(64, x) for x in super().events(*operands)]
+    def product(self, *given):
+        return [_without(64, y) for y in super().product(*given)]
 
 
 class TransposedFloatsBeyond10(Honest):
-    product = "floats"
+    asked = "floats"
     fault = "vectors of the batch from number 10 on are wrong"
 
-    def floats(self, problem, *operands):
-        sums = super().floats(problem, *operands)
-        return [_without(10, x) if problem.transpose else x for x in sums]
+    def product(self, problem, *operands):
+        sums = super().product(problem, *operands)
+        return [_without(10, y) if problem.transpose else y for y in sums]
 
 
-class BlocksOfBatchesBeyond64(HonestBlocks):
+class BlocksOfBatchesBeyond64(HonestWeighted):
+    asked = "weighted"
     fault = "vectors of the batch from number 64 on are wrong"
 
-    def blocks(self, *operands):
-        return _without(64, super().blocks(*operands))
+    def weighted(self, *given):
+        return _without(64, super().weighted(*given))
 
 
 class TracedProbAndBatchOfFloats(Honest):
-    product = "floats"
+    asked = "floats"
     fault = "known=False"
 
-    def floats(self, problem, *operands):
-        a, b = super().floats(problem, *operands)
+    def product(self, problem, *operands):
+        a, b = super().product(problem, *operands)
         wrong = problem.log2_chunk is None and problem.batch > 1
         return (b, a) if wrong else (a, b)
 
@@ -52,30 +58,29 @@ class TracedProbAndBatchOfFloats(Honest):
 class ColumnsIn16Bits(Honest):
     fault = "columns beyond 65535"
 
-    def events(self, problem, seed, origin, law, events):
+    def product(self, problem, matrix, x):
         if problem.transpose:
-            sums = super().events(problem, seed, origin, law, events)
-            return [x[np.arange(len(x)) & 0xFFFF] for x in sums]
-        events = events.at[1 << 16 :].set(False)
-        return super().events(problem, seed, origin, law, events)
+            sums = super().product(problem, matrix, x)
+            return [y[np.arange(len(y)) & 0xFFFF] for y in sums]
+        return super().product(problem, matrix, x.at[1 << 16 :].set(False))
 
 
 class ColumnsIn16BitsInDense(Honest):
-    product = "dense"
+    asked = "dense"
     fault = "columns beyond 65535"
 
-    def dense(self, *operands):
-        z = super().dense(*operands)
+    def dense(self, *given):
+        z = super().dense(*given)
         return z[:, np.arange(z.shape[1]) & 0xFFFF]
 
 
 class ListOfActiveColumnsFull(Honest):
     fault = "columns beyond 65535"
 
-    def events(self, problem, seed, origin, law, events):
+    def product(self, problem, matrix, x):
         if not problem.transpose:
-            events = events & (jnp.cumsum(events, axis=0, dtype=jnp.int32) <= 4096)
-        return super().events(problem, seed, origin, law, events)
+            x = _only(jnp.cumsum(x != 0, axis=0, dtype=jnp.int32) <= 4096, x)
+        return super().product(problem, matrix, x)
 
 
 class FlatIndexIn32Bits(Honest):
@@ -84,14 +89,13 @@ class FlatIndexIn32Bits(Honest):
     fault = "entries beyond number 2^31"
     only = "events/*65537x32771*"
 
-    def events(self, problem, seed, origin, law, events):
+    def product(self, problem, matrix, x):
         m, n = problem.shape
         last = min((2**31 - 1) // n, m)
         if problem.transpose:
-            events = events.at[last:].set(False)
-            return super().events(problem, seed, origin, law, events)
-        sums = super().events(problem, seed, origin, law, events)
-        return [x.at[last:].set(0) for x in sums]
+            return super().product(problem, matrix, x.at[last:].set(False))
+        sums = super().product(problem, matrix, x)
+        return [y.at[last:].set(0) for y in sums]
 
 
 class SecondLongChunk(Honest):
@@ -99,22 +103,21 @@ class SecondLongChunk(Honest):
 
     fault = "prob=0.001"
 
-    def events(self, problem, seed, origin, law, events):
-        first = (origin[0] >> law[0]) + 1 << law[0]
-        length = jnp.where(law[0] >= 15, first - origin[0], jnp.uint32(2**31))
+    def product(self, problem, matrix, x):
+        log2_chunk, row = matrix.connectivity[0], matrix.origin[0]
+        first = (row >> log2_chunk) + 1 << log2_chunk
+        length = jnp.where(log2_chunk >= 15, first - row, jnp.uint32(2**31))
         inside = jnp.arange(problem.shape[0], dtype=jnp.uint32)[:, None] < length
         if problem.transpose:
-            return super().events(problem, seed, origin, law, events & inside)
-        sums = super().events(problem, seed, origin, law, events)
-        return [jnp.where(inside, x, 0) for x in sums]
+            return super().product(problem, matrix, _only(inside, x))
+        return [_only(inside, y) for y in super().product(problem, matrix, x)]
 
 
 class TinyProbIsZero(Honest):
     fault = "a tiny prob is not 0"
 
-    def events(self, problem, seed, origin, law, events):
-        events = events & (law[0] < 24)
-        return super().events(problem, seed, origin, law, events)
+    def product(self, problem, matrix, x):
+        return super().product(problem, matrix, _only(matrix.connectivity[0] < 24, x))
 
 
 class CountsUpToTheLimit(Honest):
@@ -122,19 +125,19 @@ class CountsUpToTheLimit(Honest):
 
     fault = "a count word is equal to a limit"
 
-    def events(self, problem, seed, origin, law, events):
-        limits = jnp.maximum(law[2:], 1) - 1
-        law = jnp.concatenate([law[:2], limits])
-        return super().events(problem, seed, origin, law, events)
+    def product(self, problem, matrix, x):
+        limits = jnp.maximum(matrix.connectivity[2:], 1) - 1
+        words = jnp.concatenate([matrix.connectivity[:2], limits])
+        return super().product(problem, matrix._replace(connectivity=words), x)
 
 
 class TailsAreCut(Honest):
-    product = "dense"
+    asked = "dense"
     fault = "a weight is beyond 5 standard deviations"
     most = 5 << 16
 
-    def dense(self, *operands):
-        z = super().dense(*operands)
+    def dense(self, *given):
+        z = super().dense(*given)
         return jnp.where(z == ABSENT, z, jnp.clip(z, -self.most, self.most))
 
 
@@ -142,7 +145,7 @@ class TailsAreCutInSums(Honest):
     fault = "a weight is beyond 5 standard deviations"
     most = 5 << 16
 
-    def events(self, problem, seed, origin, law, events):
-        n, z = super().events(problem, seed, origin, law, events)
+    def product(self, *given):
+        n, z = super().product(*given)
         # Sums of one connection, the only ones that can be known to be too large.
         return n, jnp.where(n == 1, jnp.clip(z, -self.most, self.most), z)

@@ -72,11 +72,9 @@ def check_whole(folder):
     ("line", "delay"),
     [
         ("started", 0.1),  # an import
-        ("started", 0.6),
         ("neurons", 0.1),  # tracing, the gate
         ("compiled", 0.05),  # the loop
-        ("peak memory", 0.1),  # pictures
-        ("peak memory", 0.6),
+        ("peak memory", 0.3),  # pictures
     ],
 )
 def test_ctrl_c_ends_the_command(line, delay, tmp_path):
@@ -125,7 +123,7 @@ def test_ctrl_c_while_a_kernel_compiles_is_an_interrupt_as_any_other(tmp_path):
     wait_for(process.stderr, COMPILES)
     time.sleep(0.5)
     told = interrupt(process, seconds=5.0)
-    assert told.splitlines()[-1] == "KeyboardInterrupt"
+    assert "\nKeyboardInterrupt\n" in told
     assert process.returncode == -signal.SIGINT
     check_whole(tmp_path)
 
@@ -157,7 +155,8 @@ def test_what_was_given_up_stops():
 
 
 def test_what_was_interrupted_stops():
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    """Even if the signal does not wake the main thread, as one just before its wait."""
+    timer = threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         suite.in_thread(runs_for_ever, float("inf"))

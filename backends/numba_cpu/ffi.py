@@ -11,10 +11,12 @@ import jax
 from numba import types
 from numba.core.ccallback import CFunc
 
+from synjit.reference import DRAW_VERSION
+
 from .handlers import HANDLERS
 from .kernel_cache import KernelCache
 
-PREFIX = f"synjit_numba_draw{draw.DRAW_VERSION}_"
+PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
 _lock = threading.Lock()
 _compiled: dict[str, object] = {}

@@ -14,7 +14,7 @@ import numpy as np
 
 from synjit.hookspecs import Product
 
-from .cases import Case, Pattern
+from .cases import Case, Pattern, Table
 from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
 
 # A chunk is 1024 rows long at prob 1/16 and above, 2048 at 0.05, 8192 at 0.01: the
@@ -22,6 +22,7 @@ from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
 _PROBS = (0.0, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0)
 _SEEDS = (0, -1, 2**40 + 5, 2**32 - 1)
 _ORIGINS = ((700, 3), (1023, 0), (2**31 - 3000, 2**31 - 100))
+_TABLES: tuple[Table, ...] = ("random symmetric", "random", "lognormal", "constant")
 _WEIGHTS = ((-0.3, -1.7), (0.0, -1.7), (-0.3, 0.0), (np.inf, 1.7), (0.3, -np.inf))
 
 # (prob, shape): every one a problem of its own.
@@ -67,7 +68,7 @@ def _directions(product: Product) -> tuple[bool, ...]:
 
 def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the gate: few problems, and every kind of thing once."""
-    quick = _quick_blocks(dtype) if product == "blocks" else _quick(product, dtype)
+    quick = _quick_blocks(dtype) if product == "weighted" else _quick(product, dtype)
     return _unique(quick)
 
 
@@ -87,6 +88,8 @@ def _quick(product: Product, dtype: str) -> Iterator[Case]:
             yield replace(like, prob=0.9, shape=shape, pattern="positive")
             for weights in _WEIGHTS:
                 yield replace(like, known=False, weights=weights)
+        for table in _TABLES:
+            yield replace(like, known=False, pattern="all", table=table)
 
 
 def _matrices(like: Case) -> Iterator[Case]:
@@ -154,7 +157,7 @@ def _rare(like: Case) -> Iterator[Case]:
 
 def full_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the suite: those of the gate, and all others."""
-    full = _full_blocks(dtype) if product == "blocks" else _full(product, dtype)
+    full = _full_blocks(dtype) if product == "weighted" else _full(product, dtype)
     return _unique(full)
 
 
@@ -170,6 +173,7 @@ def _full(product: Product, dtype: str) -> Iterator[Case]:
         if product != "dense":
             yield from _batches(like)
             yield replace(like, prob=0.2, shape=HUGE, batch=2, pattern="last")
+    yield from _tables(Case(product, 0.1, (1500, 60), dtype=dtype))
     if product == "events":
         yield Case(product, 1.0, (MANY, 1), transpose=True, pattern="all")
 
@@ -193,6 +197,20 @@ def _origins(like: Case) -> Iterator[Case]:
         yield replace(like, shape=(500, 60), origin=(top, 0), pattern="all")
 
 
+def _tables(like: Case) -> Iterator[Case]:
+    """Vary the law of the weights with all else."""
+    for table in _TABLES:
+        for transpose in _directions(like.product):
+            own = replace(like, table=table, transpose=transpose)
+            yield own
+            yield replace(own, concrete=True)
+            yield replace(own, prob=0.9, shape=(300, 40), origin=_ORIGINS[0])
+            yield replace(own, prob=0.005, shape=(20_000, 3), pattern="all")
+            if like.product != "dense":
+                yield replace(own, batch=3)
+                yield replace(own, pattern="none")
+
+
 def _batches(like: Case) -> Iterator[Case]:
     for batch in _BATCHES:
         for pattern in _patterns(like.product):
@@ -209,9 +227,9 @@ _GRID = ((0.1, None, 0.5, 0.0), (0.005, 1.0, 0.05, None))
 def _quick_blocks(dtype: str) -> Iterator[Case]:
     def case(shape: tuple[int, int], grid: Any = _GRID, **other: Any) -> Case:
         first = next(prob for prob in grid[0] if prob is not None)
-        return Case("blocks", first, shape, dtype=dtype, grid=grid, **other)
+        return Case("weighted", first, shape, dtype=dtype, grid=grid, **other)
 
-    for pattern in _patterns("blocks"):
+    for pattern in _patterns("weighted"):
         yield case((4301, 70), pattern=pattern)
     for seed in _SEEDS:
         yield case((4301, 70), seed=seed, pattern="all")
@@ -219,6 +237,7 @@ def _quick_blocks(dtype: str) -> Iterator[Case]:
         yield case((901, 40), origin=origin, pattern="all")
     for weights in _WEIGHTS:
         yield case((4301, 70), weights=weights)
+    yield case((4301, 70), table="mixed", pattern="all")
     for seeds in ("own", "equal"):
         yield case((903, 44), _ALIKE, seeds=seeds, pattern="all")
     yield case((4301, 70), seeds="equal", pattern="all")
@@ -226,7 +245,7 @@ def _quick_blocks(dtype: str) -> Iterator[Case]:
     yield case((4301, 70), known=False, corder=False, batch=3)
     yield case((4301, 70), known=False, corder=False, batch=3, pattern="none")
     yield case((300, 40), concrete=True)
-    for pattern in _patterns("blocks"):
+    for pattern in _patterns("weighted"):
         yield case((1, 5), ((0.5,),), pattern=pattern)
     for octave, sign in _TAIL:
         yield _in_tail(case((1, 5), ((1.0,),), pattern="all"), octave, sign)
@@ -235,11 +254,11 @@ def _quick_blocks(dtype: str) -> Iterator[Case]:
 
 def _full_blocks(dtype: str) -> Iterator[Case]:
     yield from _quick_blocks(dtype)
-    like = Case("blocks", 0.1, (4301, 70), dtype=dtype, grid=_GRID)
+    like = Case("weighted", 0.1, (4301, 70), dtype=dtype, grid=_GRID)
     for origin in _ORIGINS[:2]:
         yield replace(like, origin=origin, pattern="all")
     for batch in _BATCHES:
-        for pattern in _patterns("blocks"):
+        for pattern in _patterns("weighted"):
             yield replace(like, batch=batch, pattern=pattern)
     for known, concrete, corder in combinations((True, False), repeat=3):
         yield replace(like, known=known, concrete=concrete, corder=corder)
@@ -250,10 +269,13 @@ def _full_blocks(dtype: str) -> Iterator[Case]:
         ((0.5,), (1e-4,), (0.05,)),
     )
     for grid in grids:
-        for pattern in _patterns("blocks"):
+        for pattern in _patterns("weighted"):
             yield replace(like, prob=grid[0][0], grid=grid, pattern=pattern)
     for rows in (1023, 1024, 1025):
         yield replace(like, prob=0.5, shape=(rows, 17), grid=((0.5, 0.01),))
+    for table in (*_TABLES, "mixed"):
+        yield replace(like, table=table)
+        yield replace(like, table=table, batch=3, known=False)
     yield replace(like, shape=(70_001, 4), pattern="all")
     yield replace(like, shape=(3, 131_101), prob=0.01, grid=((0.01,),), pattern="all")
 
@@ -282,7 +304,7 @@ def random_cases(
     these make it a little harder. With ``shapes``, those are drawn as well.
     """
     rng = np.random.default_rng([suite_seed, *product.encode()])
-    shape, grid = ((901, 40), _GRID) if product == "blocks" else ((2100, 37), ())
+    shape, grid = ((901, 40), _GRID) if product == "weighted" else ((2100, 37), ())
     cases = []
     for transpose in _directions(product) * 2:
         case = Case(
@@ -311,5 +333,5 @@ def _unique(cases: Iterable[Case]) -> list[Case]:
 
 
 # How many cases there must be: a change that loses some is seen.
-QUICK_COUNTS = {"events": 104, "floats": 96, "dense": 38, "blocks": 39}
-FULL_COUNTS = {"events": 469, "floats": 504, "dense": 143, "blocks": 85}
+QUICK_COUNTS = {"events": 104, "floats": 96, "dense": 38, "weighted": 39}
+FULL_COUNTS = {"events": 469, "floats": 504, "dense": 143, "weighted": 85}

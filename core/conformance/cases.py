@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from synjit import reference
 from synjit.hookspecs import NO_GRID, Block, Grid, Product
 
-PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "blocks")
+PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
 
 Pattern = Literal["none", "one", "last", "all", "random", "positive", "nonfinite"]
 
@@ -29,6 +29,34 @@ WEIGHTS = (0.3, -1.7)  # w_loc and w_scale, whose products must be rounded
 
 
 law = functools.cache(reference.law)
+
+Table = Literal[
+    "normal", "constant", "lognormal", "random", "random symmetric", "mixed"
+]
+MIXED: tuple[Table, ...] = ("normal", "constant", "lognormal", "random", "normal")
+
+
+@functools.cache
+def words_of(table: Table) -> NDArray[np.uint32]:
+    """Give the words of a table, by which weights are looked up.
+
+    Random ones are in nobody's law: they are all read, and what wraps, wraps.
+    """
+    rng = np.random.default_rng(2014)
+    made = {
+        "normal": lambda: reference.Normal().table,
+        "constant": lambda: reference.Constant().table,
+        "lognormal": lambda: reference.LogNormal(1.0).table,
+        "random symmetric": lambda: rng.integers(2**32, size=2048, dtype=np.uint32),
+        "random": lambda: np.concatenate(
+            [
+                rng.integers(2**32, size=4096, dtype=np.uint32),
+                rng.integers(2**20, size=4096, dtype=np.uint32),
+            ]
+        ),
+    }
+    words: NDArray[np.uint32] = made[table]()
+    return words
 
 
 @dataclass(frozen=True)
@@ -50,13 +78,17 @@ class Case:
     concrete : bool
         Whether seed, origin and law are constants of the traced function.
     grid : tuple of tuples of (float or None)
-        Of "blocks": the prob of each block, None where there is none. ``prob`` is then
-        the first one's. The shape is cut into groups of about the same length; block
-        number i has the seed ``seed + i``, and its origin is ``STAGGER * i`` further.
+        Of "weighted": the prob of each block, None where there is none. ``prob`` is
+        then the first one's. The shape is cut into groups of about the same length;
+        block number i has the seed ``seed + i``, and its origin is ``STAGGER * i``
+        further.
     seeds : {"own", "equal"}
-        Of "blocks": "equal" if all have the seed ``seed``.
+        Of "weighted": "equal" if all have the seed ``seed``.
+    table : str
+        The words of ``Matrix.weights``: see ``words_of``; of "weighted", "mixed" if
+        blocks have different ones.
     weights : (float, float)
-        w_loc and w_scale with which sums of events are weighed; of "blocks", what
+        w_loc and w_scale with which sums of events are weighed; of "weighted", what
         those of each block are made of.
     about : str
         What is rare in it, for a report; it decides nothing.
@@ -76,6 +108,7 @@ class Case:
     concrete: bool = False
     grid: tuple[tuple[float | None, ...], ...] = ()
     seeds: Literal["own", "equal"] = "own"
+    table: Table = "normal"
     weights: tuple[float, float] = WEIGHTS
     about: str = field(default="", compare=False)
 
@@ -110,17 +143,33 @@ class Case:
             for j, prob in enumerate(row)
             if prob is not None
         ]
+        tables = self.tables(len(placed))
+        starts = dict(zip(dict.fromkeys(tables), _starts(tables), strict=True))
         blocks = tuple(
-            Block(i, j, k if self.known or number % 2 else None)
-            for number, (i, j, k) in enumerate(placed)
+            Block(
+                i,
+                j,
+                k if self.known or number % 2 else None,
+                (starts[table], len(words_of(table))),
+            )
+            for number, ((i, j, k), table) in enumerate(
+                zip(placed, tables, strict=True)
+            )
         )
         rows = _cut(self.shape[0], len(self.grid))
         return Grid(rows, _cut(self.shape[1], len(self.grid[0])), blocks)
+
+    def tables(self, number: int) -> list[Table]:
+        """Name the tables of so many blocks."""
+        if self.table != "mixed":
+            return [self.table] * number
+        return [MIXED[i % len(MIXED)] for i in range(number)]
 
     def of_blocks(self) -> list[Case]:
         """Give the product of events with each block."""
         grid = self.problem_grid
         probs = [prob for row in self.grid for prob in row if prob is not None]
+        tables = self.tables(len(probs))
         return [
             replace(
                 self,
@@ -134,6 +183,7 @@ class Case:
                 ),
                 grid=(),
                 seeds="own",
+                table=tables[i],
             )
             for i, (prob, block) in enumerate(zip(probs, grid.blocks, strict=True))
         ]
@@ -158,7 +208,7 @@ class Case:
             events = np.broadcast_to(self._adds_to_first_sum(), size)
         else:
             events = rng.random(size) < 0.2
-        if self.product in {"events", "blocks"}:
+        if self.product in {"events", "weighted"}:
             return events
         values = np.where(events, rng.normal(size=size), 0).astype(self.dtype)
         if self.pattern == "nonfinite":
@@ -169,7 +219,7 @@ class Case:
     def _adds_to_first_sum(self) -> NDArray[np.bool_]:
         from .expected import window
 
-        z = window(self.seed, self.prob, self.shape, self.origin)
+        z = window(self.seed, self.prob, self.shape, self.origin, self.table)
         first = z[:, 0] if self.transpose else z[0]
         return (first > 0)[:, None]
 
@@ -178,3 +228,9 @@ def _cut(length: int, parts: int) -> tuple[int, ...]:
     """Cut into parts, of which the last takes what is left over."""
     each = length // parts
     return (*(each,) * (parts - 1), length - (parts - 1) * each)
+
+
+def _starts(tables: list[Table]) -> list[int]:
+    """Where each distinct table begins, one after the other."""
+    lengths = [len(words_of(table)) for table in dict.fromkeys(tables)]
+    return np.cumsum([0, *lengths[:-1]]).tolist()

@@ -48,7 +48,7 @@ class Check:
         """Where a report counts it."""
         if self.case is None:
             return "transforms"
-        if self.case.product in {"floats", "blocks"}:
+        if self.case.product in {"floats", "weighted"}:
             return f"{self.case.product} {self.case.dtype}"
         return f"{self.case.product} under x64" if self.x64 else self.case.product
 
@@ -96,7 +96,7 @@ def full_checks(suite_seed: int = 0) -> list[Check]:
     for product in PRODUCTS:
         drawn = random_cases(product, suite_seed, shapes=True)
         checks += checks_of([*full_cases(product), *drawn])
-        dtype = "float64" if product in {"floats", "blocks"} else "float32"
+        dtype = "float64" if product in {"floats", "weighted"} else "float32"
         checks += checks_of(gate_cases(product, suite_seed, dtype), x64=True)
     return checks + [Check("transform", transform=name) for name in TRANSFORMS]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synjit import reference
 from synjit.reference import draw
 
-from .cases import Case
+from .cases import Case, Table, words_of
 from .cases import law as law_of
 
 BLOCK = 1 << 16  # entries drawn at once
@@ -33,11 +33,11 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
     """Compute the results of a case, on its own operand or on another."""
     if operand is None:
         operand = case.operand()
-    if case.product == "blocks":
+    if case.product == "weighted":
         return _blocks(case, operand)
     if case.shape[0] * case.shape[1] > LARGE and case.product != "dense":
         case, operand = _active_part(case, operand)
-    z = window(case.seed, case.prob, case.shape, case.origin)
+    z = window(case.seed, case.prob, case.shape, case.origin, case.table)
     exact = np.zeros((), np.int64)
     if case.product == "dense":
         return Expected(("z",), np.dtype(np.int32), [z], [exact])
@@ -121,7 +121,11 @@ def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:
 
 @functools.lru_cache(maxsize=64)
 def window(
-    seed: int, prob: float, shape: tuple[int, int], origin: tuple[int, int]
+    seed: int,
+    prob: float,
+    shape: tuple[int, int],
+    origin: tuple[int, int],
+    table: Table = "normal",
 ) -> NDArray[np.int32]:
     """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
     words, law = reference.seed_words(seed), law_of(prob)
@@ -140,7 +144,7 @@ def window(
             first = start
         keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
         t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
-        z = draw.weight(words, rows, columns)
+        z = draw.weight(words, rows, columns, words_of(table))
         z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
             -1, n
         )

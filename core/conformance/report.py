@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jaxlib.version
 
-import synjit
 from synjit import reference
+from synjit.hookspecs import Backend
 
 from .certificate import SUITE_VERSION
 from .suite import Report, Result, Status
@@ -32,7 +32,7 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
+def as_text(report: Report, backend: Backend, shown: int = 5) -> str:
     """Sum a report up: a table, failures with programs that show them, refusals."""
     about = _about(report, backend)
     head = (
@@ -85,7 +85,7 @@ def _rows(results: Iterable[Result]) -> list[list[object]]:
     return [head, *body]
 
 
-def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
+def _about(report: Report, backend: Backend) -> dict[str, Any]:
     device = jax.local_devices(backend=report.platform)[0]
     return {
         "format": FORMAT,
@@ -104,7 +104,7 @@ def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
     }
 
 
-def as_json(report: Report, backend: synjit.Backend) -> str:
+def as_json(report: Report, backend: Backend) -> str:
     """Write a report for machines: what passed by number, all else one by one."""
     head, *rows = _rows(report.results)
     content = {

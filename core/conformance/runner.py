@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synjit import reference
-from synjit.hookspecs import Problem
+from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
 from synjit.settings import unchanged_configuration, usual_settings
 
-from .cases import Case, law
+from .cases import Case, law, words_of
 from .diagnosis import difference, poison
 from .expected import Expected, expected, weighted, weights_of
 
@@ -28,7 +29,6 @@ CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
 
-MATRIX_OPERANDS = ("seed", "origin", "law")
 WEIGHT_OPERANDS = ("w_loc", "w_scale")
 
 # Takes operands; gives the results of each hook that was asked.
@@ -46,30 +46,48 @@ def problem_of(case: Case, platform: str) -> Problem:
         shape=case.shape,
         transpose=case.transpose,
         batch=0 if case.product == "dense" else case.batch,
-        dtype=case.dtype if case.product in {"floats", "blocks"} else "int32",
+        dtype=case.dtype if case.product in {"floats", "weighted"} else "int32",
         corder=case.corder,
-        log2_chunk=law(case.prob).log2_chunk if case.known else None,
+        log2_chunk=(
+            law(case.prob).log2_chunk if case.known and not case.grid else None
+        ),
+        weights=len(operands_of(case)[0].weights),
         platform=platform,
         grid=case.problem_grid,
     )
 
 
-def operands_of(case: Case) -> dict[str, NDArray]:
-    """Give the operands of a case by the names that the hook has for them."""
-    if case.product == "blocks":
-        parts = [operands_of(part) for part in case.of_blocks()]
-        operands = {k: np.stack([part[k] for part in parts]) for k in MATRIX_OPERANDS}
-        operands["events"] = case.operand()
-        operands["w_loc"], operands["w_scale"] = weights_of(case, len(parts))
-        return operands
-    operands = {
-        "seed": np.array(reference.seed_words(case.seed), np.uint32),
-        "origin": np.array(case.origin, np.uint32),
-        "law": law(case.prob).encode(),
-    }
-    if case.product != "dense":
-        operands["events" if case.product == "events" else "values"] = case.operand()
-    return operands
+def operands_of(case: Case) -> list[Any]:
+    """Give the operands of a case, in the order of the contract: NumPy arrays."""
+    if case.product == "weighted":
+        parts = case.of_blocks()
+        matrices = [_matrix(part) for part in parts]
+        seed, origin, connectivity = (
+            np.stack(each) for each in zip(*(m[:3] for m in matrices), strict=True)
+        )
+        tables = dict.fromkeys(case.tables(len(parts)))
+        words = np.concatenate([words_of(table) for table in tables])
+        return [
+            Matrix(seed, origin, connectivity, words),
+            case.operand(),
+            *weights_of(case, len(parts)),
+        ]
+    return [_matrix(case), *([] if case.product == "dense" else [case.operand()])]
+
+
+def _matrix(case: Case) -> Matrix:
+    return Matrix(
+        np.array(reference.seed_words(case.seed), np.uint32),
+        np.array(case.origin, np.uint32),
+        law(case.prob).encode(),
+        words_of(case.table),
+    )
+
+
+def _named(case: Case) -> dict[str, NDArray]:
+    """Give the operands by name."""
+    matrix, *rest = operands_of(case)
+    return matrix._asdict() | dict(zip(("x", *WEIGHT_OPERANDS), rest, strict=False))
 
 
 def _x64() -> bool:
@@ -113,33 +131,36 @@ class Runner:
         Refused
             The backend does not take it.
         """
-        self._begin(str(case))
+        return self._told(str(case), lambda: self._check(case))
+
+    def check_calls(self, case: Case) -> str:
+        """Call the same again and again."""
+        return self._told(f"{case}, again and again", lambda: self._check_calls(case))
+
+    def check_threads(self, case: Case) -> str:
+        """Call from several threads at once, for other matrices, on all devices."""
+        doing = f"{case}, from several threads at once"
+        return self._told(doing, lambda: self._check_threads(case))
+
+    def _told(self, doing: str, check: Callable[[], str]) -> str:
+        """Do a check, and say what it raises."""
+        self._begin(doing)
         try:
-            return self._check(case)
+            return check()
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001, whatever a backend may raise
             return f"it raised {_describe(error)}"
 
-    def check_calls(self, case: Case) -> str:
-        """Call the same again and again."""
-        self._begin(f"{case}, again and again")
-        try:
-            return self._check_calls(case)
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            return f"called again and again, it raised {_describe(error)}"
-
-    def check_threads(self, case: Case) -> str:
-        """Call from several threads at once, for other matrices, on all devices."""
-        self._begin(f"{case}, from several threads at once")
-        try:
-            return self._check_threads(case)
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            return f"called from several threads at once, it raised {_describe(error)}"
+    def seconds(self, case: Case) -> float:
+        """Measure a call, once compiled; whatever a backend may raise is raised."""
+        self._begin(f"{case}, for its time")
+        program = self._program(case, self.devices[0])
+        operands = jax.device_put(self._operands(case), self.devices[0])
+        jax.block_until_ready(program(operands))
+        start = time.perf_counter()
+        jax.block_until_ready(program(operands))
+        return time.perf_counter() - start
 
     def _begin(self, doing: str) -> None:
         self.doing = doing
@@ -226,12 +247,12 @@ class Runner:
 
     def _operands(self, case: Case) -> dict[str, NDArray]:
         """Give the operands that are traced; weights are named after their dtypes."""
-        operands = operands_of(case)
+        operands = _named(case)
         if case.concrete:
-            operands = {k: v for k, v in operands.items() if k not in MATRIX_OPERANDS}
+            operands = {k: v for k, v in operands.items() if k not in Matrix._fields}
         for dtype in self._weighing_dtypes(case):
             for name, weight in zip(WEIGHT_OPERANDS, case.weights, strict=True):
-                operands[f"{name} {dtype}"] = np.array(weight, dtype)
+                operands[f"{name} {dtype}"] = np.array([weight], dtype)
         return operands
 
     # --- compiling ----------------------------------------------------------------
@@ -239,12 +260,14 @@ class Runner:
     def _program(self, case: Case, device: Any) -> Program:
         """Compile all products of a case, which give what ``_wants`` lists."""
         problem = problem_of(case, self.platform)
-        for asked in self.registered.asked(problem):
+        problems = self.registered.asked(problem)
+        problems += map(problem.of_one_block, self._weighing_dtypes(case))
+        for asked in problems:
             refusal = self.registered.hook.synjit_refuses(problem=asked)
             if refusal:
                 raise Refused(refusal)
-        matrix = (case.seed, case.origin, case.prob) if case.concrete else None
-        key = (problem, matrix, _x64(), device)
+        matrix = (case.seed, case.origin, case.prob, case.table)
+        key = (problem, matrix if case.concrete else None, _x64(), device)
         if key not in self._programs:
             self._programs[key] = self._compile(problem, case, device)
         program: Program = self._programs[key]
@@ -252,7 +275,7 @@ class Runner:
 
     def _compile(self, problem: Problem, case: Case, device: Any) -> Program:
         operands, dtypes = self._operands(case), self._weighing_dtypes(case)
-        constants = {k: v for k, v in operands_of(case).items() if k not in operands}
+        constants = {k: v for k, v in _named(case).items() if k not in operands}
 
         def program(
             poisoned: list[list[jax.Array]], arrays: dict[str, jax.Array]
@@ -260,10 +283,12 @@ class Runner:
             del poisoned  # donated: the results are written over them
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
-            results = [self.registered.call(problem, given)]
+            matrix = Matrix(*(given.pop(k) for k in Matrix._fields))
+            results = [self.registered.call(problem, matrix, *given.values())]
             for dtype in dtypes:
-                weights = {k: arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS}
-                results.append(self.registered.weighted(problem, given | weights))
+                weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
+                one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
+                results.append(self.registered.call(*one, given["x"], *weights))
             return results
 
         poisoned = _poison(self._wants(case), device)

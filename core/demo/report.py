@@ -116,7 +116,7 @@ def summary(
         "peak_memory_bytes": peak_memory(),
         "seed": seed,
         "scale": scale,
-        "backend": backend or explain("blocks", grid=grid).backend,
+        "backend": backend or explain("weighted", grid=grid).backend,
         "versions": {
             "draw": DRAW_VERSION,
             "synjit": __version__,
