@@ -319,7 +319,9 @@ def test_the_example_is_right(example, case):
 def of_the_page(monkeypatch):
     """Make a module of the plugin that the page has newcomers start from."""
     page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
-    code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
+    code = re.search(
+        r"```python\n(import jax.numpy as jnp\n.*?)```", page.read_text(), re.DOTALL
+    )[1]
     module = types.ModuleType("synjit_mine")
     exec(code, module.__dict__)
     yield registry().register(module)
