@@ -24,24 +24,20 @@ from synjit.backends.numba_cpu import plugin as honest
 
 @hookimpl
 def synjit_backend():
-    return Backend("crashes", "1", ("cpu",), priority=1000)
+    return Backend("crashes", "1", ("cpu",), contract=2, priority=1000)
 
 @hookimpl
 def synjit_refuses(problem):
-    return ""
+    return None
 
 @hookimpl
-def synjit_events(problem, seed, origin, law, events):
+def synjit_product(problem, matrix, x):
     {crash}
-    return honest.synjit_events(problem, seed, origin, law, events)
+    return honest.synjit_product(problem, matrix, x)
 
 @hookimpl
-def synjit_floats(problem, seed, origin, law, values):
-    return honest.synjit_floats(problem, seed, origin, law, values)
-
-@hookimpl
-def synjit_dense(problem, seed, origin, law):
-    return honest.synjit_dense(problem, seed, origin, law)
+def synjit_dense(problem, matrix):
+    return honest.synjit_dense(problem, matrix)
 """
 
 PROGRAM = """
@@ -198,9 +194,9 @@ def unusual():
         jax.config.update(setting, value)
 
 
-@pytest.mark.parametrize("product", ["events", "floats", "dense", "blocks"])
+@pytest.mark.parametrize("product", ["events", "floats", "dense", "weighted"])
 def test_the_gate_does_not_depend_on_settings(product, unusual):
-    dtype = "float32" if product in {"floats", "blocks"} else "int32"
+    dtype = "float32" if product in {"floats", "weighted"} else "int32"
     asked = gate.Asked("cpu", product, dtype, x64=False)
     verdict = gate._quick_part(registry().backends["numba"], asked)
     assert verdict.grade == "proved", verdict.reason
