@@ -19,6 +19,7 @@ import jax
 import pluggy
 
 from . import hookspecs
+from .combine import add_blocks, weigh
 from .hookspecs import (
     CONTRACT,
     PLATFORMS,
@@ -29,7 +30,6 @@ from .hookspecs import (
     matrix_of_block,
 )
 from .settings import unchanged_configuration, usual_settings
-from .weighing import add_blocks, weigh
 
 ENTRY_POINTS = "synjit.backends"
 

@@ -277,9 +277,9 @@ def test_bounds_in_the_unit_of_the_weights(backend):
     turned = synjit.JITTruncatedNormal(-4.0, -3.0, 1.0, 3, high=0.0, **given)
     assert turned.todense().max() < 0
     both = synjit.JITTruncatedNormal(
-        1.0 * u.mV, 500.0 * u.uV, 1.0, 3, low=0.0 * u.uV, high=1500.0 * u.uV, **given
+        1.0 * u.mV, 0.5 * u.mV, 1.0, 3, low=0.0 * u.volt, high=0.0015 * u.volt, **given
     )
-    assert both.bounds == (-2.0, 1.0)
+    assert both.bounds == pytest.approx((-2.0, 1.0))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from synjit import arguments, units
+from synjit import units, validation
 from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import TruncatedNormal
@@ -82,7 +82,7 @@ def _checked(bounds: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise TypeError(
             "bounds must be two numbers of standard deviations, got "
-            f"{arguments.describe(bounds)}"
+            f"{validation.describe(bounds)}"
         ) from None
     law = TruncatedNormal(low, high)
     return law.low, law.high
@@ -95,7 +95,7 @@ def _in_standard_deviations(
     if low is None and high is None:
         return -math.inf, math.inf
     values, names = (w_loc, w_scale), ("w_loc", "w_scale")
-    (loc, scale), _ = arguments.check_parameters(values, names)
+    (loc, scale), _ = validation.check_parameters(values, names)
     if any(isinstance(number, jax.core.Tracer) for number in (loc, scale)):
         raise TypeError(
             "low and high need a w_loc and a w_scale that are known when the matrix is "
@@ -112,7 +112,9 @@ def _in_standard_deviations(
             return math.copysign(1.0, float(scale)) * without
         _, at, _ = units.split_pair(w_loc, bound, f"w_loc and {name}")
         if np.shape(at) not in {(), (1,)}:
-            raise TypeError(f"{name} must be a number, got {arguments.describe(bound)}")
+            raise TypeError(
+                f"{name} must be a number, got {validation.describe(bound)}"
+            )
         return (float(np.reshape(at, ())) - float(loc)) / float(scale)
 
     ends = standard(low, "low", -math.inf), standard(high, "high", math.inf)
