@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from synjit import binomial
 from synjit.reference import draw
 
 ONE = 0x3F800000  # bits of float32
