@@ -20,7 +20,7 @@ import synjit
 from synjit import BackendError, Problem, gate
 from synjit.backends.numba_cpu import plugin
 from synjit.cache import cache_folder
-from synjit.conformance import certificate
+from synjit.gate import certificate
 from synjit.registry import registry
 
 PROBLEM = Problem("events", (1000, 50), False, 1, "int32", True, 10, 2048, "cpu")

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from synjit import gate
-from synjit.conformance import attempt, certificate, suite
+from synjit.gate import attempt, certificate, thread
 from synjit.registry import registry
 
 ASKED = gate.Asked("cpu", "events", "int32", x64=False)
@@ -145,23 +145,23 @@ def test_progress_starts_the_clock_again():
         return "done"
 
     with pytest.raises(TimeoutError):
-        suite.in_thread(work, 0.5)
+        thread.in_thread(work, 0.5)
     steps.clear()
-    assert suite.in_thread(work, 0.5, lambda: len(steps)) == "done"
+    assert thread.in_thread(work, 0.5, lambda: len(steps)) == "done"
 
 
 def test_waiting_for_a_processor_does_not_count(monkeypatch):
     """Other processes have nine tenths of the machine, as far as it can tell."""
     start = time.monotonic()
     served = lambda: 0.1 * (time.monotonic() - start)  # noqa: E731
-    monkeypatch.setattr(suite.time, "process_time", served)
-    assert suite.in_thread(lambda: time.sleep(1.5) or "done", 0.5) == "done"
+    monkeypatch.setattr(thread.time, "process_time", served)
+    assert thread.in_thread(lambda: time.sleep(1.5) or "done", 0.5) == "done"
 
 
 def test_what_hangs_is_given_up_however_idle():
     release = threading.Event()
     with pytest.raises(TimeoutError):
-        suite.in_thread(lambda: release.wait(60), 0.5)
+        thread.in_thread(lambda: release.wait(60), 0.5)
     release.set()
 
 

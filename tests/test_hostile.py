@@ -25,10 +25,11 @@ from hostile_backends import (
 import synjit
 from synjit import Backend, BackendError, cli, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, Check, certificate, check, run_full
+from synjit.conformance import Case, Check, check, run_full
 from synjit.conformance.checks import FULL_COUNT
 from synjit.conformance.report import as_text
 from synjit.conformance.runner import problem_of
+from synjit.gate import certificate
 from synjit.registry import Registry, registry
 
 
