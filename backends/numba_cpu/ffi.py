@@ -17,7 +17,7 @@ import numpy as np
 from numba import cfunc, types
 
 from synjit.cache import cache_folder
-from synjit.reference import draw, normal, products, threefry
+from synjit.reference import draw, products, quantile_table, threefry
 
 from .frame import VERSION
 from .handlers import HANDLERS
@@ -84,7 +84,7 @@ def _digest() -> str:
     digest = hashlib.sha256(str(VERSION).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    for module in (draw, normal, threefry, products):
+    for module in (draw, quantile_table, threefry, products):
         for name, value in sorted(vars(module).items()):
             if isinstance(value, (int, tuple)):
                 digest.update(f"{name}={value}".encode())
