@@ -38,9 +38,14 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 
-from synjit.backends.pallas_gpu import calls, lanes  # noqa: E402
-from synjit.hookspecs import Problem  # noqa: E402
+from synjit.backends.pallas_gpu import calls, workspace  # noqa: E402
+from synjit.hookspecs import Matrix, Problem  # noqa: E402
 from synjit.reference import draw  # noqa: E402
+from synjit.reference.quantile_table import (  # noqa: E402
+    CONSTANT_WORDS,
+    GENERAL_WORDS,
+    SYMMETRIC_WORDS,
+)
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,21 @@ def variants() -> list[Problem]:
     """Return every kernel, with what decides its code.
 
     Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
-    have two kernels, one of which is run.
+    have two kernels, one of which is run. Every kernel is compiled for the other forms
+    of table too, with one vector.
     """
     shape = (100_000, 100_000)
     shortest = draw.MIN_LOG2_CHUNK
     found = []
+
+    def add(
+        product: str, dtype: str, transpose: bool, batch: int, k: int | None, words: int
+    ) -> None:
+        size = (10_000, 10_000) if product == "dense" else shape
+        found.append(
+            Problem(product, size, transpose, batch, dtype, True, k, words, "cuda")
+        )
+
     for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
         for dtype in dtypes:
             for k, transpose in (
@@ -117,12 +132,15 @@ def variants() -> list[Problem]:
                 batches = (1, 3, 40) if k == 13 else (1, 6)
                 if dtype == "float64":
                     batches = batches[:2]
-                found += [
-                    Problem(product, shape, transpose, batch, dtype, True, k, "cuda")
-                    for batch in batches
-                ]
-    dense = Problem("dense", (10_000, 10_000), False, 0, "int32", True, 13, "cuda")
-    return [*found, dense]
+                for batch in batches:
+                    add(product, dtype, transpose, batch, k, SYMMETRIC_WORDS)
+    add("dense", "int32", False, 0, 13, SYMMETRIC_WORDS)
+    for words in (CONSTANT_WORDS, GENERAL_WORDS):
+        for product, dtype in (("events", "int32"), ("floats", "float32")):
+            add(product, dtype, False, 1, None, words)
+            add(product, dtype, True, 1, 13, words)
+        add("dense", "int32", False, 0, 13, words)
+    return found
 
 
 def label(problem: Problem) -> str:
@@ -130,7 +148,9 @@ def label(problem: Problem) -> str:
     way = "W.T" if problem.transpose else "W"
     k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
     dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
-    return f"{problem.product}{dtype} {way} {k} x{problem.batch}"
+    forms = {CONSTANT_WORDS: " constant", GENERAL_WORDS: " general"}
+    form = forms.get(problem.weights, "")
+    return f"{problem.product}{dtype} {way} {k} x{problem.batch}{form}"
 
 
 def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str], int]:
@@ -141,15 +161,17 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str
     def argument(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    arguments = [argument((words,), jnp.uint32) for words in (2, 2, draw.LAW_WORDS)]
+    lengths = (2, 2, draw.LAW_WORDS, problem.weights)
+    arguments = [Matrix(*(argument((words,), jnp.uint32) for words in lengths))]
+    hook = calls.dense if problem.product == "dense" else calls.product
     if problem.product != "dense":
         dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
         arguments.append(
             argument((m if problem.transpose else n, problem.batch), dtype)
         )
 
-    def product(*operands: jax.Array) -> Any:
-        return getattr(calls, problem.product)(problem, *operands)
+    def product(*operands: Any) -> Any:
+        return hook(problem, *operands)
 
     product.__name__ = name
     wide = problem.dtype == "float64"
@@ -169,12 +191,12 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str
 def expected_kernels(problem: Problem) -> set[str]:
     """Name the kernels that a product is compiled to."""
     if problem.product == "dense":
-        return {"write_columns"}
+        return {"dense"}
     if problem.transpose:
-        return {"sum_columns"}
-    asks = calls.asks_rows(problem)
-    names = {True: "ask_rows", False: "list_columns"}
-    return set(names.values()) if asks is None else {names[asks]}
+        return {"gather"}
+    probes = calls.probes_rows(problem)
+    names = {True: "probe", False: "scatter"}
+    return set(names.values()) if probes is None else {names[probes]}
 
 
 # --- what the compiled kernel is like ---------------------------------------------
@@ -239,7 +261,7 @@ def loops(lines: list[str]) -> tuple[int, list[tuple[int, int]]]:
 
 
 def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
-    """Estimate a lane's instructions for one connection, or one entry asked for.
+    """Estimate a lane's instructions for one connection, or one entry probed.
 
     The innermost loop's, and a share of what is around it. A traced prob is taken to
     be like any, and a batch of many has a loop in the loop: not estimated.
@@ -254,11 +276,11 @@ def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
     ]
     size = max(b - a + 1 for a, b in inner)
     around = count - sum(b - a + 1 for a, b in inner)
-    if kernel == "write_columns":
-        return size + around / lanes.ROWS
-    if kernel == "ask_rows":
-        per_lane = lanes.ROWS // lanes.LANES
-        return size / per_lane + around / (per_lane * lanes.LANES)
+    if kernel == "dense":
+        return size + around / workspace.ROWS
+    if kernel == "probe":
+        per_lane = workspace.ROWS // workspace.LANES
+        return size / per_lane + around / (per_lane * workspace.LANES)
     return size + around / calls.MEAN_COUNT
 
 
@@ -273,17 +295,17 @@ def complaints(
         found.append("an atomic fences")
     if problem.product == "events" and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
         found.append("adds floats, where integers are summed")
-    scatters = kernel == "list_columns"
+    scatters = kernel == "scatter"
     if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
         found.append("has atomics" if not scatters else "has no relaxed atomics")
-    bound = calls.temporary_bytes(problem)
+    bound = workspace.workspace_bytes(problem)
     if temp > bound:
         found.append(f"takes {temp} temporary bytes, more than {bound}")
     return found
 
 
 HEADER = (
-    f"{'variant':26}{'kernel':14}{'registers':>10}{'spills':>8}{'shared':>8}"
+    f"{'variant':34}{'kernel':8}{'registers':>10}{'spills':>8}{'shared':>8}"
     f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
 )
 
@@ -304,11 +326,11 @@ def compile_all(gpu: Gpu, only: str) -> int:
             assembled = {name: assemble(ptx, gpu.arch) for name, ptx in kernels.items()}
         except Exception as error:  # noqa: BLE001, whatever a compiler may raise
             failed += 1
-            print(f"{label(problem):26} FAILED: {type(error).__name__}: {error}")
+            print(f"{label(problem):34} FAILED: {type(error).__name__}: {error}")
             continue
         seconds = time.perf_counter() - start
         for name, (facts, lines) in sorted(assembled.items()):
-            row = f"{label(problem):26}{name:14}{facts['registers']:10}"
+            row = f"{label(problem):34}{name:8}{facts['registers']:10}"
             row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
             row += f"{seconds:12.1f}"
             if instructions := per_term(name, problem.batch, lines):
@@ -333,7 +355,7 @@ def main() -> int:
     print(
         "Compiled, not run. 'instr' is a lane's instructions per connection listed or"
     )
-    print("entry asked for, 10^9/s what integer units alone would allow: estimates.\n")
+    print("entry probed, 10^9/s what integer units alone would allow: estimates.\n")
     command = [sys.executable, __file__, "--only", options.only, "--compile"]
 
     def compile_apart(name: str) -> subprocess.CompletedProcess[str]:

@@ -1,36 +1,181 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synapses, just in time: random connectivity that is never stored."""
+"""Synapses, just in time: random connectivity that is never stored.
 
-from . import hookspecs, reference
-from .blocks import JITBlocks
-from .dispatch import BackendError, default_backend
-from .explanation import explain
-from .hookspecs import Backend, Problem, hookimpl
-from .matrix import Events, JITNormal
-from .products import binary_jitnmm, binary_jitnmv, jitn, jitnmm, jitnmv
-from .seeding import last_seed, new_seed, seeds
-from .stored import export_checks, prepare
+Names are imported when they are first used: ``synjit.reference`` needs NumPy only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import hookspecs, reference
+    from .blocks import JITBlocks
+    from .dispatch import BackendError, default_backend
+    from .explanation import explain
+    from .export import export_checks, prepare
+    from .families import (
+        JITConstant,
+        JITLogNormal,
+        JITNormal,
+        JITTruncatedNormal,
+        JITUniform,
+    )
+    from .hookspecs import Backend, Matrix, Problem, hookimpl
+    from .jit_matrix import JITMatrix
+    from .matrix import Events
+    from .products import (
+        binary_jitlmm,
+        binary_jitlmv,
+        binary_jitnmm,
+        binary_jitnmv,
+        binary_jitsmm,
+        binary_jitsmv,
+        binary_jitumm,
+        binary_jitumv,
+        jitl,
+        jitlmm,
+        jitlmv,
+        jitn,
+        jitnmm,
+        jitnmv,
+        jits,
+        jitsmm,
+        jitsmv,
+        jitu,
+        jitumm,
+        jitumv,
+    )
+    from .reference import (
+        Constant,
+        Exponential,
+        LogNormal,
+        Normal,
+        TruncatedNormal,
+        Uniform,
+        Weights,
+    )
+    from .seeding import last_seed, new_seed, seeds
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Backend",
     "BackendError",
+    "Constant",
     "Events",
+    "Exponential",
     "JITBlocks",
+    "JITConstant",
+    "JITLogNormal",
+    "JITMatrix",
     "JITNormal",
+    "JITTruncatedNormal",
+    "JITUniform",
+    "LogNormal",
+    "Matrix",
+    "Normal",
     "Problem",
+    "TruncatedNormal",
+    "Uniform",
+    "Weights",
+    "binary_jitlmm",
+    "binary_jitlmv",
     "binary_jitnmm",
     "binary_jitnmv",
+    "binary_jitsmm",
+    "binary_jitsmv",
+    "binary_jitumm",
+    "binary_jitumv",
     "default_backend",
     "explain",
     "export_checks",
     "hookimpl",
     "hookspecs",
+    "jitl",
+    "jitlmm",
+    "jitlmv",
     "jitn",
     "jitnmm",
     "jitnmv",
+    "jits",
+    "jitsmm",
+    "jitsmv",
+    "jitu",
+    "jitumm",
+    "jitumv",
     "last_seed",
     "new_seed",
     "prepare",
     "reference",
     "seeds",
 ]
+
+# Where the names are; others of them are modules.
+_HOMES = {
+    "blocks": ("JITBlocks",),
+    "dispatch": ("BackendError", "default_backend"),
+    "explanation": ("explain",),
+    "families": (
+        "JITConstant",
+        "JITLogNormal",
+        "JITNormal",
+        "JITTruncatedNormal",
+        "JITUniform",
+    ),
+    "hookspecs": ("Backend", "Matrix", "Problem", "hookimpl"),
+    "jit_matrix": ("JITMatrix",),
+    "matrix": ("Events",),
+    "products": (
+        "binary_jitlmm",
+        "binary_jitlmv",
+        "binary_jitnmm",
+        "binary_jitnmv",
+        "binary_jitsmm",
+        "binary_jitsmv",
+        "binary_jitumm",
+        "binary_jitumv",
+        "jitl",
+        "jitlmm",
+        "jitlmv",
+        "jitn",
+        "jitnmm",
+        "jitnmv",
+        "jits",
+        "jitsmm",
+        "jitsmv",
+        "jitu",
+        "jitumm",
+        "jitumv",
+    ),
+    "reference": (
+        "Constant",
+        "Exponential",
+        "LogNormal",
+        "Normal",
+        "TruncatedNormal",
+        "Uniform",
+        "Weights",
+    ),
+    "seeding": ("last_seed", "new_seed", "seeds"),
+    "export": ("export_checks", "prepare"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name in _HOME:
+        found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in __all__:
+        found = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, products, seeding, units
-from .hookspecs import Block, Grid
-from .matrix import Events, JITNormal, RandomMatrix, operand, rank
-from .primitives import Matrix, Static
+from . import dispatch, units, validation
+from .evaluation import coefficients, evaluate
+from .hookspecs import Block, Grid, Matrix, Problem
+from .jit_matrix import JITMatrix, Operands
+from .matrix import Events, RandomMatrix, operand, rank
 
 
 @jax.tree_util.register_pytree_node_class
@@ -31,9 +32,10 @@ class JITBlocks(RandomMatrix):
 
     Parameters
     ----------
-    blocks : sequence of rows, each a sequence of JITNormal or None
+    blocks : sequence of rows, each a sequence of JITNormal, its like, or None
         None stands for zeros. Every row and every column has one matrix at least. Their
-        weights have one dimension, and are kept in the unit of the first's.
+        weights have one dimension, and are kept in the unit of the first's. Laws of
+        weights may differ.
 
     Raises
     ------
@@ -54,7 +56,7 @@ class JITBlocks(RandomMatrix):
     True
     """
 
-    def __init__(self, blocks: Sequence[Sequence[JITNormal | None]]) -> None:
+    def __init__(self, blocks: Sequence[Sequence[JITMatrix | None]]) -> None:
         rows = _lists(blocks)
         for i, row in enumerate(rows):
             if len(row) != len(rows[0]):
@@ -69,9 +71,9 @@ class JITBlocks(RandomMatrix):
             if block is not None
         ]
         for i, j, block in self._placed:
-            if not isinstance(block, JITNormal):
+            if not isinstance(block, JITMatrix):
                 raise TypeError(
-                    "blocks must be JITNormal or None, got "
+                    "blocks must be JITNormal, its like, or None, got "
                     f"{type(block).__name__} in row {i}, column {j}"
                 )
         self._rows = self._lengths("row", 0, len(rows))
@@ -82,7 +84,7 @@ class JITBlocks(RandomMatrix):
                 "all blocks must ask for the same backend, or for none; got "
                 + ", ".join(sorted(map(repr, backends)))
             )
-        arguments.check_shape(self.shape)
+        validation.check_shape(self.shape)
         _warn_of_same_connections(self._placed)
         self._placed = _in_one_unit(self._placed)
 
@@ -108,9 +110,9 @@ class JITBlocks(RandomMatrix):
     # --- what it is ---------------------------------------------------------------
 
     @property
-    def blocks(self) -> tuple[tuple[JITNormal | None, ...], ...]:
+    def blocks(self) -> tuple[tuple[JITMatrix | None, ...], ...]:
         """The matrices, row by row."""
-        rows: list[list[JITNormal | None]]
+        rows: list[list[JITMatrix | None]]
         rows = [[None] * len(self._columns) for _ in self._rows]
         for i, j, block in self._placed:
             rows[i][j] = block
@@ -123,19 +125,31 @@ class JITBlocks(RandomMatrix):
 
     @property
     def grid(self) -> Grid:
-        """Its layout, as ``synjit.explain`` takes it, and backends where they join."""
-        probs = [arguments.check_prob(block.prob) for _, _, block in self._placed]
-        return self._grid([prob.log2_chunk for prob in probs])
+        """Its layout, as ``synjit.explain`` takes it, and backends get it."""
+        return self._grid([block.operands() for _, _, block in self._placed])[0]
 
-    def _grid(self, log2_chunks: Sequence[int | None]) -> Grid:
-        places = zip(self._placed, log2_chunks, strict=True)
-        blocks = tuple(Block(i, j, k) for (i, j, _), k in places)
-        return Grid(self._rows, self._columns, blocks)
+    def _grid(self, blocks: Sequence[Operands]) -> tuple[Grid, np.ndarray]:
+        """Give the layout, and the distinct tables of weights, one after the other."""
+        start = 0
+        starts: dict[bytes, int] = {}
+        distinct = []
+        placed = []
+        for (i, j, _), own in zip(self._placed, blocks, strict=True):
+            table = own.matrix.weights
+            words = table.tobytes()
+            if words not in starts:
+                starts[words] = start
+                start += len(table)
+                distinct.append(table)
+            place = (starts[words], len(table))
+            placed.append(Block(i, j, own.log2_chunk, place))
+        grid = Grid(self._rows, self._columns, tuple(placed))
+        return grid, np.concatenate(distinct)
 
     @property
     def dtype(self) -> np.dtype:
         """Type of an entry."""
-        return arguments.result_dtype(*(block.dtype for _, _, block in self._placed))
+        return validation.result_dtype(*(block.dtype for _, _, block in self._placed))
 
     @property
     def T(self) -> JITBlocks:  # noqa: N802, as in NumPy
@@ -168,7 +182,7 @@ class JITBlocks(RandomMatrix):
         """Multiply an array, or events, from the left."""
         vector, events = operand(self, other)
         axes = rank(vector)
-        value, unit = arguments.check_operand(vector, "x", self.shape, False, axes)
+        value, unit = validation.check_operand(vector, "x", self.shape, False, axes)
         ready = all(not b.transposed and 0 not in b.shape for _, _, b in self._placed)
         if not (events and ready):
             return self._one_by_one(value, unit, events)
@@ -186,49 +200,57 @@ class JITBlocks(RandomMatrix):
             product = block @ (Events(part) if events else part)
             number, weights_unit = units.split(product)
             sums[i] = number if sums[i] is None else sums[i] + number
-        dtype = arguments.result_dtype(*sums)
+        dtype = validation.result_dtype(*sums)
         result = jnp.concatenate([number.astype(dtype) for number in sums])
         return units.attach(result, weights_unit, unit)
 
     def _at_once(self, value: jax.Array, unit: Any) -> Any:
         """Multiply events, (n, k), by all blocks in one call."""
         blocks = [block for _, _, block in self._placed]
-        weights = [arguments.check_weights(b.w_loc, b.w_scale) for b in blocks]
-        probs = [arguments.check_prob(b.prob) for b in blocks]
-        starts = [arguments.check_origin(b.origin, b.shape) for b in blocks]
-        dtype = arguments.result_dtype(
-            *(arguments.result_dtype(w.loc, w.scale, value) for w in weights)
+        own = [block.operands() for block in blocks]
+        dtype = validation.result_dtype(
+            *(validation.result_dtype(*o.parameters, value) for o in own)
         )
-        static = Static(
-            self.shape,
-            corder=all(b.corder for b in blocks),
-            backend=dispatch.resolve(blocks[0].backend),
-            grid=self._grid([prob.log2_chunk for prob in probs]),
-        )
-        accurate = arguments.compute_dtype(dtype)
-        result = products.compute(
-            _stack([w.loc for w in weights], accurate),
-            _stack([w.scale for w in weights], accurate),
+        accurate = validation.compute_dtype(dtype)
+        weights = [
+            coefficients(block.family(), o.parameters, accurate)
+            for block, o in zip(blocks, own, strict=True)
+        ]
+        grid, tables = self._grid(own)
+        result = evaluate(
+            _stack([loc for loc, _ in weights], accurate),
+            _stack([scale for _, scale in weights], accurate),
             Matrix(
-                _stack([seeding.check_seed(b.seed) for b in blocks], np.uint32),
-                _stack([start.words for start in starts], np.uint32),
-                _stack([prob.law for prob in probs], np.uint32),
+                _stack([o.matrix.seed for o in own], np.uint32),
+                _stack([o.matrix.origin for o in own], np.uint32),
+                _stack([o.matrix.connectivity for o in own], np.uint32),
+                tables,
             ),
-            self._valid(probs, starts),
+            self._valid([o.valid for o in own]),
             value,
-            product="blocks",
             dtype=dtype,
-            static=static,
+            problem=Problem(
+                product="weighted",
+                shape=self.shape,
+                transpose=False,
+                batch=0,
+                dtype=str(accurate),
+                corder=all(b.corder for b in blocks),
+                log2_chunk=None,
+                weights=len(tables),
+                platform="",
+                grid=grid,
+            ),
+            backend=dispatch.resolve(blocks[0].backend),
         )
-        return units.attach(result, weights[0].unit, unit)
+        return units.attach(result, own[0].unit, unit)
 
-    def _valid(self, probs: Sequence[Any], starts: Sequence[Any]) -> jax.Array | None:
+    def _valid(self, valid: Sequence[jax.Array | None]) -> jax.Array | None:
         """Say of each row whether what was traced of its blocks is valid, (m, 1)."""
         groups: list[Any] = [np.array(True)] * len(self._rows)
-        for (i, _, _), prob, start in zip(self._placed, probs, starts, strict=True):
-            for valid in (prob.valid, start.valid):
-                if valid is not None:
-                    groups[i] = groups[i] & valid
+        for (i, _, _), own in zip(self._placed, valid, strict=True):
+            if own is not None:
+                groups[i] = groups[i] & own
         if all(isinstance(group, (np.ndarray, np.generic)) for group in groups):
             return None
         rows = zip(groups, self._rows, strict=True)
@@ -263,7 +285,7 @@ def _lists(blocks: Any) -> list[list[Any]]:
         rows = [list(row) for row in blocks]
     except TypeError:
         raise TypeError(
-            "blocks must be a sequence of rows, each a sequence of JITNormal or None, "
+            "blocks must be a sequence of rows, each of JITNormal, its like, or None, "
             f"got {blocks!r}"
         ) from None
     if not rows or not rows[0]:
@@ -294,16 +316,16 @@ def _warn_of_same_connections(placed: list[Any]) -> None:
 
 def _in_one_unit(placed: list[Any]) -> list[Any]:
     """Give all weights in the unit of the first block's."""
-    first = placed[0][2]
+    first = placed[0][2].first_parameter()
     result = []
     for i, j, block in placed:
         names = f"the weights of the blocks (row {i}, column {j} and the first)"
-        _, loc, unit = units.split_pair(first.w_loc, block.w_loc, names)
-        _, scale, _ = units.split_pair(first.w_loc, block.w_scale, names)
-        kept = block
-        if unit is not None:
-            loc, scale = units.attach(loc, unit), units.attach(scale, unit)
-            kept = block._with(w_loc=loc, w_scale=scale)  # noqa: SLF001
+        changes = {}
+        for name in block.PARAMETERS:
+            _, number, unit = units.split_pair(first, getattr(block, name), names)
+            if unit is not None:
+                changes[name] = units.attach(number, unit)
+        kept = block._with(**changes) if changes else block  # noqa: SLF001
         result.append((i, j, kept))
     return result
 

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``synjit``: backends, their conformance, and the demonstration."""
+"""The command line: backends, their conformance, and the demonstration."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import __version__
+from .files import check_writable, write_whole
+from .hookspecs import PLATFORMS
+
 if TYPE_CHECKING:
     from synjit.hookspecs import Backend
+
+
+BROKEN_PIPE = 141  # as of a command that SIGPIPE ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,17 +29,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all is well, 1 if a backend does not conform, 2 if it was asked wrongly.
+        0 if all is well, 1 if a backend does not conform, 2 if it was asked wrongly,
+        141 if whoever read its output had enough, as in ``synjit demo | head``.
     """
-    options = _parser().parse_args(arguments)
     from synjit.dispatch import BackendError
 
     try:
-        code: int = options.run(options)
+        try:
+            options = _parser().parse_args(arguments)
+            code: int = options.run(options)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return BROKEN_PIPE
     except (AskedWronglyError, BackendError, OSError) as wrong:
         print(f"synjit: {wrong}", file=sys.stderr)
+        _drop_output()
         return 2
     return code
+
+
+def _drop_output() -> None:
+    """Drop what cannot be written: Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
 
 
 class AskedWronglyError(Exception):
@@ -39,19 +65,25 @@ class AskedWronglyError(Exception):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="synjit", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"synjit {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    backends = commands.add_parser(
-        "backends", help="what is installed, its grade, and what is in quarantine"
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    backends = command(
+        "backends", "what is installed, its grade, and what is in quarantine"
     )
     backends.set_defaults(run=_backends)
 
-    conformance = commands.add_parser(
-        "conformance", help="hold a backend to the reference with the full suite"
+    conformance = command(
+        "conformance", "hold a backend to the reference with the full suite"
     )
     conformance.add_argument("name", help="of the backend")
     conformance.add_argument(
-        "--platform", help="cpu, cuda, rocm or tpu; the backend's first that is here"
+        "--platform",
+        choices=PLATFORMS,
+        help="without one, the backend's first that is here",
     )
     conformance.add_argument("--json", type=Path, help="file to write a report to")
     conformance.add_argument(
@@ -63,32 +95,46 @@ def _parser() -> argparse.ArgumentParser:
         "--list", action="store_true", help="print the checks' names, and run nothing"
     )
     conformance.add_argument(
-        "--limit", type=float, default=300.0, help="seconds that one check may take"
+        "--limit",
+        type=_seconds,
+        default=300.0,
+        help="seconds that one check may take (300)",
     )
     conformance.set_defaults(run=_conformance)
 
-    support = commands.add_parser(
-        "support-table", help="make a table in Markdown of JSON reports"
-    )
+    support = command("support-table", "make a table in Markdown of JSON reports")
     support.add_argument("reports", nargs="+", type=Path)
     support.set_defaults(run=_support_table)
 
-    demo = commands.add_parser(
-        "demo", help="simulate the cortical microcircuit, and draw pictures"
+    demo = command("demo", "simulate the cortical microcircuit, and draw pictures")
+    demo.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of the full network (1)"
     )
-    demo.add_argument("--scale", type=float, default=1.0, help="of the network")
-    demo.add_argument("--duration", type=float, default=1000.0, help="ms")
-    demo.add_argument("--transient", type=float, default=200.0, help="ms not counted")
-    demo.add_argument("--seed", type=int, default=1)
-    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder")
+    demo.add_argument(
+        "--duration", type=float, default=1000.0, help="biological time in ms (1000)"
+    )
+    demo.add_argument(
+        "--transient", type=float, default=200.0, help="ms before, not counted (200)"
+    )
+    demo.add_argument("--seed", type=int, default=1, help="of the network (1)")
+    demo.add_argument(
+        "--out", type=Path, help="folder for pictures and summary.json (demo-out)"
+    )
     demo.add_argument(
         "--no-pictures",
         action="store_true",
-        help="write no folder: needs no matplotlib",
+        help="needs no matplotlib; writes summary.json only, and that with --out only",
     )
     demo.add_argument("--backend", help="name; without one, the best that conforms")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, got {text!r}")
+    return seconds
 
 
 def _backends(options: argparse.Namespace) -> int:
@@ -123,6 +169,11 @@ def _conformance(options: argparse.Namespace) -> int:
     from synjit.dispatch import check_name
     from synjit.registry import registry
 
+    registered = registry().backends.get(options.name)
+    if registered is None:
+        check_name(options.name)  # an alias, if it passes
+        raise AskedWronglyError(f"{options.name!r} is an alias: name the backend")
+    backend = registered.backend
     names = [str(check) for check in full_checks()]
     chosen = [name for name in names if fnmatchcase(name, options.only)]
     if not chosen:
@@ -132,14 +183,9 @@ def _conformance(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(chosen))
         return 0
-    registered = registry().backends.get(options.name)
-    if registered is None:
-        check_name(options.name)  # an alias, if it passes
-        raise AskedWronglyError(f"{options.name!r} is an alias: name the backend")
-    backend = registered.backend
     platform = _platform(backend, options.platform)
     if options.json:
-        options.json.touch()
+        check_writable(options.json)
     show = sys.stderr.isatty()
 
     def progress(result: object) -> None:
@@ -157,7 +203,8 @@ def _conformance(options: argparse.Namespace) -> int:
         print("\r\033[K", end="", file=sys.stderr)
     print(as_text(report, backend))
     if options.json:
-        options.json.write_text(as_json(report, backend), encoding="utf-8")
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(options.json, as_json(report, backend).encode())
     return 0 if report.conforms else 1
 
 
@@ -200,8 +247,9 @@ def _demo(options: argparse.Namespace) -> int:
             duration=options.duration,
             transient=options.transient,
             seed=options.seed,
-            out=None if options.no_pictures else options.out,
+            out=options.out or (None if options.no_pictures else "demo-out"),
             backend=options.backend,
+            pictures=not options.no_pictures,
         )
     except (ValueError, ModuleNotFoundError) as error:
         raise AskedWronglyError(error) from error

@@ -12,9 +12,21 @@ from . import gate
 from .hookspecs import Backend, Problem
 from .registry import Registered, registry
 
+REFUSES = "it refuses: "
+
 
 class BackendError(RuntimeError):
-    """No backend can run this: none of that name, or none that conforms."""
+    """No backend can run this: none of that name, or none that conforms.
+
+    Attributes
+    ----------
+    reasons : dict
+        Why not, by the names of the backends that were asked.
+    """
+
+    def __init__(self, text: str, reasons: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.reasons = reasons or {}
 
 
 def choose(problem: Problem, name: str | None) -> Registered:
@@ -31,7 +43,7 @@ def choose(problem: Problem, name: str | None) -> Registered:
         if not reason:
             return candidate
         reasons[candidate.backend.name] = reason
-    raise BackendError(_message(problem, name, reasons))
+    raise BackendError(_message(problem, name, reasons), reasons)
 
 
 def candidates(name: str | None) -> list[Registered]:
@@ -54,10 +66,10 @@ def _why_not_asked(candidate: Registered, problem: Problem) -> str:
         refusal = candidate.hook.synjit_refuses(problem=problem)
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"synjit_refuses raised {type(error).__name__}: {error}"
-    if not isinstance(refusal, str):
-        return f"synjit_refuses returned {refusal!r}, and not a string"
+    if refusal is not None and not isinstance(refusal, str):
+        return f"synjit_refuses returned {refusal!r}, and not a string or None"
     if refusal:
-        return f"it refuses: {refusal}"
+        return REFUSES + refusal
     return gate.verdict(candidate, problem).why_not(problem)
 
 

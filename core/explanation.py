@@ -10,10 +10,13 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 
-from . import arguments, gate
+from . import gate, validation
 from .dispatch import candidates, resolve, unfit, why_not
 from .hookspecs import NO_GRID, PLATFORMS, Grid, Problem, Product
+from .reference import Normal, Weights
 from .registry import Registered, registry
+
+NORMAL = Normal()
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def explain(
     shape: tuple[int, int] = (1000, 1000),
     grid: Grid = NO_GRID,
     prob: float | None = None,
+    weights: Weights = NORMAL,
     transpose: bool = False,
     batch: int = 1,
     dtype: Any = "float32",
@@ -64,18 +68,20 @@ def explain(
 
     Parameters
     ----------
-    product : {"events", "floats", "dense", "blocks"}
+    product : {"events", "floats", "dense", "weighted"}
         Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like; of ``JITBlocks``
         with events.
     shape, prob, transpose, backend
         As of the call; the shape of blocks is that of their grid. A prob that is
         traced is left out.
+    weights : reference.Weights
+        The law of the weights; blocks have their own.
     grid : Grid
-        Of "blocks": ``JITBlocks.grid``.
+        Of "weighted": ``JITBlocks.grid``.
     batch : int
         Number of vectors.
     dtype : dtype
-        Of the sums of "floats" and "blocks": float32 or float64.
+        Of the sums of "floats" and "weighted": float32 or float64.
     platform : str, optional
         "cpu", "cuda" (which "gpu" stands for), "rocm" or "tpu"; without one, JAX's
         default.
@@ -98,7 +104,9 @@ def explain(
     >>> synjit.explain(shape=(100, 100), platform="cpu").backend
     'numba'
     """
-    problem = _problem(product, shape, grid, prob, transpose, batch, dtype, platform)
+    problem = _problem(
+        product, shape, grid, prob, weights, transpose, batch, dtype, platform
+    )
     name = resolve(backend)
     chosen: Registered | None = None
     reasons = {}
@@ -130,6 +138,7 @@ def _problem(
     shape: tuple[int, int],
     grid: Grid,
     prob: float | None,
+    weights: Weights,
     transpose: bool,
     batch: int,
     dtype: Any,
@@ -140,13 +149,13 @@ def _problem(
     platform = platform or jax.default_backend()
     platform = {"gpu": "cuda"}.get(platform, platform)
     _check_one_of("platform", platform, PLATFORMS)
-    if (product == "blocks") != bool(grid.blocks):
+    if (product == "weighted") != bool(grid.blocks):
         raise ValueError(
-            f'"blocks" and no other product takes a grid of some; got {product!r} '
+            f'"weighted" and no other product takes a grid of some; got {product!r} '
             f"with {len(grid.blocks)} blocks"
         )
-    transpose = arguments.check_flag(transpose, "transpose")
-    if product == "blocks" and transpose:
+    transpose = validation.check_flag(transpose, "transpose")
+    if product == "weighted" and transpose:
         raise ValueError(
             "blocks are not multiplied transposed at once: B.T is a product for each "
             "block, of events or of floats"
@@ -154,22 +163,28 @@ def _problem(
     batch = operator.index(batch)
     if batch < 1:
         raise ValueError(f"batch must be 1 or more, got {batch}")
-    floats = product in {"floats", "blocks"}
+    floats = product in {"floats", "weighted"}
     return Problem(
         product=product,
         shape=(
             (sum(grid.rows), sum(grid.columns))
             if grid.blocks
-            else arguments.check_shape(shape)
+            else validation.check_shape(shape)
         ),
         transpose=transpose and product != "dense",  # which is transposed afterwards
         batch=0 if product == "dense" else batch,
         dtype=_dtype_of_sums(dtype) if floats else "int32",
         corder=True,
-        log2_chunk=None if prob is None else arguments.check_prob(prob).log2_chunk,
+        log2_chunk=None if prob is None else validation.check_prob(prob).log2_chunk,
+        weights=_words(grid) if grid.blocks else len(weights.table),
         platform=platform,
         grid=grid,
     )
+
+
+def _words(grid: Grid) -> int:
+    """Count the words of all tables of a grid."""
+    return max(sum(block.table) for block in grid.blocks)
 
 
 def _check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -13,18 +13,21 @@ import logging
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .conformance import certificate
-from .conformance.cases import Case, quick_cases
+from .conformance import attempt, certificate
+from .conformance.case_lists import new_suite_seed, quick_cases
+from .conformance.checks import gate_cases
 from .conformance.runner import Runner, operands_of, problem_of
 from .conformance.suite import Report, in_thread, kind_of, run
-from .hookspecs import Problem, Product
+from .hookspecs import Problem, Product, matrix_of_one_block
 from .registry import Registered
+from .settings import usual_settings
 
 Grade = Literal["proved", "interpreted", "lowers", "unproved", "failed"]
 
@@ -36,7 +39,7 @@ MEANING: dict[Grade, str] = {
     "failed": "failed",
 }
 
-SECONDS = 600.0  # of which compiling takes most, more so beside other work
+SECONDS = 600.0  # without a check that ends; compiling takes most of them
 SECONDS_INTERPRETED = 1800.0
 PATIENCE = 5.0  # seconds, after which it says what takes so long
 
@@ -106,8 +109,11 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
     """Hold a backend to the reference, once a process.
 
     A platform without a device in this process (an export, say) is held to lowering
-    only: what is lowered here is held to the reference where it runs.
+    only: what is lowered here is held to the reference where it runs. The weighted sum
+    of a single matrix is judged with the sums that it is made of.
     """
+    if len(problem.grid.blocks) == 1:
+        problem = problem.of_block(0)
     name, product = registered.backend.name, problem.product
     if is_off():
         warnings.warn(
@@ -133,9 +139,9 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
-    if product == "blocks" and not registered.joins:
+    if product == "weighted" and not registered.weighs:
         product = "events"  # of which its blocks are made
-    dtype = "float32" if product in {"floats", "blocks"} else "int32"
+    dtype = "float32" if product in {"floats", "weighted"} else "int32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
@@ -145,7 +151,11 @@ def standing(registered: Registered, platform: str, product: Product) -> str:
     except RuntimeError:
         return "no device"
     subject = certificate.subject(registered, device, asked._asdict())
-    found = subject and _certified(registered, asked.platform, subject)
+    if subject is None:
+        return "not tried"
+    found = _certified(registered, asked.platform, subject)
+    if found is None and attempt.crash_of(subject):
+        return "failed"
     return found.grade if found else "not tried"
 
 
@@ -155,13 +165,19 @@ def _judge(registered: Registered, asked: Asked) -> Verdict:
     except RuntimeError:
         return _lowers(registered, asked)
     subject = certificate.subject(registered, device, asked._asdict())
-    if subject is not None:
-        certified = _certified(registered, asked.platform, subject)
-        if certified is not None:
-            return certified
-    reached = _quick_part(registered, asked)
-    if subject is not None and reached.grade != "failed":
+    if subject is None:
+        return _quick_part(registered, asked)
+    certified = _certified(registered, asked.platform, subject)
+    if certified is not None:
+        return certified
+    crash = attempt.crash_of(subject)
+    if crash:
+        return Verdict("failed", crash)
+    with attempt.marked(subject) as mark:
+        reached = _quick_part(registered, asked, mark)
+    if reached.grade != "failed":
         certificate.store(subject, {"kinds": sorted(reached.kinds)})
+        attempt.forget(subject)
     return reached
 
 
@@ -180,13 +196,18 @@ def _certified(
     return Verdict(_grade(registered, platform), "", kinds, "certificate")
 
 
-def _quick_part(registered: Registered, asked: Asked) -> Verdict:
-    cases, platform = _cases(asked), asked.platform
-    runner = Runner(registered, platform)
+def _quick_part(
+    registered: Registered,
+    asked: Asked,
+    mark: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    platform = asked.platform
+    cases = gate_cases(asked.product, new_suite_seed(), _dtype(asked))
+    runner = Runner(registered, platform, mark)
 
     def work() -> Report:
-        with jax.enable_x64(asked.x64):
-            return run(registered, platform, cases, stop=True, runner=runner)
+        x64 = asked.x64
+        return run(registered, platform, cases, stop=True, runner=runner, x64=x64)
 
     slow = (
         "synjit holds backend %r to the reference for %s on %s: once, it may take half "
@@ -197,10 +218,13 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
     notice.daemon = True
     notice.start()
     try:
-        report = in_thread(work, _limit(registered, platform))
+        limit = _limit(registered, platform)
+        report = in_thread(work, limit, lambda: runner.doing)
     except TimeoutError as late:
         return Verdict(
-            "failed", f"it hangs: no end within {late} seconds, at {runner.doing}"
+            "failed",
+            f"it hangs: no end within {late} seconds, at {runner.doing} "
+            "(SYNJIT_GATE_SECONDS sets another limit)",
         )
     finally:
         notice.cancel()
@@ -223,28 +247,36 @@ def _quick_part(registered: Registered, asked: Asked) -> Verdict:
 
 def _lowers(registered: Registered, asked: Asked) -> Verdict:
     """Lower one case for a platform that is not here."""
-    cases, platform = _cases(asked), asked.platform
+    cases, platform = quick_cases(asked.product, _dtype(asked)), asked.platform
 
     def work() -> str:
+        with usual_settings(asked.x64):
+            return first_lowered()
+
+    def first_lowered() -> str:
         for case in cases:
             problem = problem_of(case, platform)
             if registered.hook.synjit_refuses(problem=problem):
                 continue
-            operands = {k: jnp.asarray(v) for k, v in operands_of(case).items()}
-            calls = [(registered.call, operands)]
+            matrix, *rest = jax.tree.map(jnp.asarray, operands_of(case))
+            calls = [(problem, (matrix, *rest))]
             if asked.product == "events" and registered.weighs:
-                weights = {"w_loc": jnp.ones(()), "w_scale": jnp.ones(())}
-                calls.append((registered.weighted, operands | weights))
-            for hook, given in calls:
-                traced = jax.jit(functools.partial(hook, problem))
-                traced.trace(given).lower(lowering_platforms=(platform,))
+                one = jnp.ones((1,))
+                grid = problem.of_one_block("float32"), matrix_of_one_block(matrix)
+                calls.append((grid[0], (grid[1], *rest, one, one)))
+            for stated, given in calls:
+                traced = jax.jit(functools.partial(registered.call, stated))
+                traced.trace(*given).lower(lowering_platforms=(platform,))
             return ""
         return "it refused every conformance case"
 
     try:
         reason = in_thread(work, _limit(registered, platform))
     except TimeoutError as late:
-        reason = f"it hangs: not lowered for {platform} within {late} seconds"
+        reason = (
+            f"it hangs: not lowered for {platform} within {late} seconds "
+            "(SYNJIT_GATE_SECONDS sets another limit)"
+        )
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         text = " ".join(str(error).split())
         reason = (
@@ -254,9 +286,9 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
     return Verdict("failed" if reason else "lowers", reason)
 
 
-def _cases(asked: Asked) -> list[Case]:
-    dtype = "float32" if asked.dtype == "int32" else asked.dtype
-    return quick_cases(asked.product, dtype)
+def _dtype(asked: Asked) -> str:
+    """Give the dtype of the cases: that of the floats, where there are any."""
+    return "float32" if asked.dtype == "int32" else asked.dtype
 
 
 def _limit(registered: Registered, platform: str) -> float:

@@ -8,10 +8,10 @@ makes of ``synjit_product``, and ``synjit_custom_calls``, for programs that are 
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape`` that
 starts at ``matrix.origin`` in the matrix of its seed, its connectivity and its weights.
-Integer results, and weighted sums of events, must equal the reference's bit for bit;
-other float results must come within the bounds of ``synjit.conformance``. Nothing but
-the operands may decide a result: ``corder``, ``log2_chunk`` and ``platform`` are for
-choosing how.
+Integer results, and weighted sums of events, must equal the reference's bit for bit
+(but for subnormal numbers, which XLA may take for 0); other float results must come
+within the bounds of ``synjit.conformance``. Nothing but the operands may decide a
+result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jax
+    from numpy.typing import NDArray
 
 CONTRACT = 2
 PROJECT = "synjit"
@@ -61,6 +62,10 @@ class Backend:
     known_gaps : tuple of (str, str)
         Declared refusals, for the full suite: a pattern of case names, with ``*`` and
         ``?``, and the reason. A gap excuses refusing, never a wrong result.
+    environment, files : tuple of str
+        Environment variables and files, outside of the distribution, that decide what
+        the backend does. They go into its certificates: another value, or another
+        content, is held to the reference anew.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Backend:
     requires: tuple[str, ...] = ()
     interpreted_on: tuple[str, ...] = ()
     known_gaps: tuple[tuple[str, str], ...] = ()
+    environment: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Matrix(NamedTuple):
@@ -95,10 +102,10 @@ class Matrix(NamedTuple):
     which part is a block's.
     """
 
-    seed: jax.Array
-    origin: jax.Array
-    connectivity: jax.Array
-    weights: jax.Array
+    seed: jax.Array | NDArray
+    origin: jax.Array | NDArray
+    connectivity: jax.Array | NDArray
+    weights: jax.Array | NDArray
 
 
 class Block(NamedTuple):
@@ -199,6 +206,20 @@ class Problem:
             weights=block.table[1],
             grid=NO_GRID,
         )
+
+    def of_one_block(self, dtype: str) -> Problem:
+        """State the weighted sum of a product of events: with a grid of one block."""
+        (m, n), table = self.shape, (0, self.weights)
+        grid = Grid((m,), (n,), (Block(0, 0, self.log2_chunk, table),))
+        return replace(
+            self, product="weighted", dtype=dtype, log2_chunk=None, grid=grid
+        )
+
+
+def matrix_of_one_block(matrix: Matrix) -> Matrix:
+    """Give the operands of a grid that has one block."""
+    seed, origin, connectivity = (operand[None] for operand in matrix[:3])
+    return Matrix(seed, origin, connectivity, matrix.weights)
 
 
 def matrix_of_block(problem: Problem, matrix: Matrix, i: int) -> Matrix:

@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The products that users call: units and checks here, then one call below."""
+"""The products that users call, as functions of what a matrix is made of."""
 
 from __future__ import annotations
 
-import functools
-import operator
+import inspect
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from . import arguments, dispatch, primitives, seeding, units, weighing
+from . import validation
+from .aliases import Numbers, Place, Prob, Seed
+from .families import JITConstant, JITLogNormal, JITNormal, JITUniform
 from .hookspecs import Product
-from .primitives import Matrix, Static
+from .jit_matrix import JITMatrix
 
 
 def binary_jitnmv(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    vector: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    vector: Numbers,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -99,24 +97,29 @@ def binary_jitnmv(
     >>> bool(jnp.allclose(y, W @ events.astype(jnp.float32)))
     True
     """
-    shape = arguments.check_shape(shape)
-    value, unit = arguments.check_operand(vector, "vector", shape, transpose, 1)
-    static = Static(shape, transpose, corder, backend=backend)
-    operand = (value[:, None], unit)
-    result = _product("events", w_loc, w_scale, prob, operand, seed, origin, static)
-    return result[:, 0]
+    M = JITNormal(  # noqa: N806
+        w_loc,
+        w_scale,
+        prob,
+        seed,
+        shape=shape,
+        origin=origin,
+        corder=corder,
+        backend=backend,
+    )
+    return _multiply(M, vector, "vector", 1, "events", transpose)
 
 
 def binary_jitnmm(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    B: Any,  # noqa: N803, its name since the operator was first documented
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    B: Numbers,  # noqa: N803, its name since the operator was first documented
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -142,22 +145,29 @@ def binary_jitnmm(
     Array([[2., 2.],
            [2., 2.]], dtype=float32)
     """
-    shape = arguments.check_shape(shape)
-    operand = arguments.check_operand(B, "B", shape, transpose, 2)
-    static = Static(shape, transpose, corder, backend=backend)
-    return _product("events", w_loc, w_scale, prob, operand, seed, origin, static)
+    M = JITNormal(  # noqa: N806
+        w_loc,
+        w_scale,
+        prob,
+        seed,
+        shape=shape,
+        origin=origin,
+        corder=corder,
+        backend=backend,
+    )
+    return _multiply(M, B, "B", 2, "events", transpose)
 
 
 def jitnmv(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    vector: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    vector: Numbers,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -183,24 +193,29 @@ def jitnmv(
     >>> synjit.jitnmv(1.0, 0.0, 1.0, jnp.array([2.0, -3.0, 0.5]), 42, shape=(2, 3))
     Array([-0.5, -0.5], dtype=float32)
     """
-    shape = arguments.check_shape(shape)
-    value, unit = arguments.check_operand(vector, "vector", shape, transpose, 1)
-    static = Static(shape, transpose, corder, backend=backend)
-    operand = (value[:, None], unit)
-    result = _product("floats", w_loc, w_scale, prob, operand, seed, origin, static)
-    return result[:, 0]
+    M = JITNormal(  # noqa: N806
+        w_loc,
+        w_scale,
+        prob,
+        seed,
+        shape=shape,
+        origin=origin,
+        corder=corder,
+        backend=backend,
+    )
+    return _multiply(M, vector, "vector", 1, "floats", transpose)
 
 
 def jitnmm(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    B: Any,  # noqa: N803
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    B: Numbers,  # noqa: N803
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -225,21 +240,28 @@ def jitnmm(
            [1., 1.],
            [1., 1.]], dtype=float32)
     """
-    shape = arguments.check_shape(shape)
-    operand = arguments.check_operand(B, "B", shape, transpose, 2)
-    static = Static(shape, transpose, corder, backend=backend)
-    return _product("floats", w_loc, w_scale, prob, operand, seed, origin, static)
+    M = JITNormal(  # noqa: N806
+        w_loc,
+        w_scale,
+        prob,
+        seed,
+        shape=shape,
+        origin=origin,
+        corder=corder,
+        backend=backend,
+    )
+    return _multiply(M, B, "B", 2, "floats", transpose)
 
 
 def jitn(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -266,76 +288,83 @@ def jitn(
     >>> bool((W[2:] == lower).all())
     True
     """
-    shape = arguments.check_shape(shape)
-    transpose = arguments.check_flag(transpose, "transpose")
-    static = Static(shape, corder=corder, backend=backend)
-    result = _product("dense", w_loc, w_scale, prob, None, seed, origin, static)
-    return result.T if transpose else result
+    M = JITNormal(  # noqa: N806
+        w_loc,
+        w_scale,
+        prob,
+        seed,
+        shape=shape,
+        origin=origin,
+        corder=corder,
+        backend=backend,
+    )
+    return _dense(M, transpose)
 
 
-# --- one call ---------------------------------------------------------------------
-
-
-def _product(
-    product: Product,
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    operand: tuple[jax.Array, Any] | None,
-    seed: Any,
-    origin: Any,
-    static: Static,
+def _multiply(
+    matrix: JITMatrix, x: Any, name: str, axes: int, product: Product, transpose: bool
 ) -> Any:
-    """Check what is left to check, compute, and put the unit back."""
-    static = static._replace(
-        backend=dispatch.resolve(static.backend),
-        corder=arguments.check_flag(static.corder, "corder"),
-    )
-    weights = arguments.check_weights(w_loc, w_scale)
-    probability = arguments.check_prob(prob)
-    words = seeding.check_seed(seed)
-    start = arguments.check_origin(origin, static.shape)
-    valid = [v for v in (probability.valid, start.valid) if v is not None]
-    value, unit = operand or (None, None)
-    factors = [weights.loc, weights.scale] + ([] if value is None else [value])
-    result = compute(
-        weights.loc,
-        weights.scale,
-        Matrix(words, start.words, probability.law),
-        functools.reduce(operator.and_, valid) if valid else None,
-        value,
-        product=product,
-        dtype=arguments.result_dtype(*factors),
-        static=static._replace(log2_chunk=probability.log2_chunk),
-    )
-    return units.attach(result, weights.unit, unit)
+    transpose = validation.check_flag(transpose, "transpose")
+    return (matrix.T if transpose else matrix).multiply(x, name, axes, product)
 
 
-@functools.partial(jax.jit, static_argnames=("product", "dtype", "static"), inline=True)
-def compute(
-    loc: jax.Array,
-    scale: jax.Array,
-    matrix: Matrix,
-    valid: jax.Array | None,
-    value: Any,
-    *,
-    product: Product,
-    dtype: np.dtype,
-    static: Static,
-) -> jax.Array:
-    """Combine what the primitives sum up: w_loc * ones + w_scale * z * 2**-16."""
-    accurate = arguments.compute_dtype(dtype)
-    loc, scale = (jnp.asarray(weight).astype(accurate) for weight in (loc, scale))
-    if 0 in static.shape or (value is not None and 0 in value.shape):
-        rest = static.shape if value is None else (static.length_out, *value.shape[1:])
-        return jnp.zeros(rest, dtype)
-    if product == "dense":
-        result = weighing.entries(loc, scale, primitives.dense(matrix, static))
-    elif product == "floats":
-        ones, z = primitives.floats(matrix, value.astype(accurate), static)
-        result = loc * ones + scale * (z * accurate.type(weighing.Z_UNIT))
-    else:
-        result = primitives.weighted(loc, scale, matrix, value, static)
-    if valid is not None:
-        result = jnp.where(valid, result, jnp.nan)
-    return result.astype(dtype)
+def _dense(matrix: JITMatrix, transpose: bool) -> Any:
+    transpose = validation.check_flag(transpose, "transpose")
+    return (matrix.T if transpose else matrix).todense()
+
+
+# --- the other families -----------------------------------------------------------
+
+
+def _functions(family: type[JITMatrix], stem: str) -> list[Callable[..., Any]]:
+    """Make the five functions of a family, as those of the normal are.
+
+    They take the arguments of the family's class and, before the seed, the operand.
+    """
+    return [
+        _function(family, stem, f"{binary}{stem}{kind}")
+        for binary, kind in (
+            ("binary_", "mv"),
+            ("binary_", "mm"),
+            ("", "mv"),
+            ("", "mm"),
+        )
+    ] + [_function(family, stem, stem)]
+
+
+def _function(family: type[JITMatrix], stem: str, name: str) -> Callable[..., Any]:
+    like = globals()[name.replace(stem, "jitn")]
+    of_class = inspect.signature(family).parameters.values()
+    before = [p for p in of_class if p.kind is p.POSITIONAL_OR_KEYWORD]
+    after = [p for p in of_class if p.kind is p.KEYWORD_ONLY]
+    own = inspect.signature(like).parameters
+    vector = [own[k] for k in ("vector", "B") if k in own]
+    seed = before.pop()
+    signature = inspect.Signature([*before, *vector, seed, *after, own["transpose"]])
+    product: Product = "events" if name.startswith("binary_") else "floats"
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        transpose = given.pop("transpose")
+        if not vector:
+            return _dense(family(**given), transpose)
+        x = given.pop(vector[0].name)
+        axes = 1 if vector[0].name == "vector" else 2
+        return _multiply(family(**given), x, vector[0].name, axes, product, transpose)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = __name__
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    first = inspect.getdoc(like).splitlines()[0]  # type: ignore[union-attr]
+    function.__doc__ = (
+        f"{first}\n\nAs ``{like.__name__}``, of a matrix of the family "
+        f"``{family.__name__}``, whose parameters come first.\n"
+    )
+    return function
+
+
+binary_jitsmv, binary_jitsmm, jitsmv, jitsmm, jits = _functions(JITConstant, "jits")
+binary_jitumv, binary_jitumm, jitumv, jitumm, jitu = _functions(JITUniform, "jitu")
+binary_jitlmv, binary_jitlmm, jitlmv, jitlmm, jitl = _functions(JITLogNormal, "jitl")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -19,8 +19,17 @@ import jax
 import pluggy
 
 from . import hookspecs
-from .hookspecs import PLATFORMS, PROJECT, Backend, Problem
-from .weighing import add_blocks, weigh
+from .combine import add_blocks, weigh
+from .hookspecs import (
+    CONTRACT,
+    PLATFORMS,
+    PROJECT,
+    Backend,
+    Matrix,
+    Problem,
+    matrix_of_block,
+)
+from .settings import unchanged_configuration, usual_settings
 
 ENTRY_POINTS = "synjit.backends"
 
@@ -33,20 +42,36 @@ BUILT_IN = {
 HOOKS = (
     "synjit_backend",
     "synjit_refuses",
-    "synjit_events",
-    "synjit_floats",
+    "synjit_product",
     "synjit_dense",
 )
+OPERANDS = ("x", "w_loc", "w_scale")
+# Hooks of contract 1, and what has taken their place.
+FORMER_HOOKS = {
+    "synjit_events": "synjit_product(problem, matrix, x), x being boolean",
+    "synjit_floats": "synjit_product(problem, matrix, x), x being of floats",
+    "synjit_dense": "synjit_dense(problem, matrix)",
+    "synjit_weighted": "synjit_weighted(problem, matrix, x, w_loc, w_scale), of a grid",
+    "synjit_blocks": "synjit_weighted(problem, matrix, x, w_loc, w_scale)",
+}
+FORMER_ARGUMENTS = {"seed", "origin", "law"}
+CHANGES = {
+    1: "seed, origin and law travel as matrix.seed, matrix.origin and "
+    "matrix.connectivity, and matrix.weights is the table of the weights' law; "
+}
 
 KINDS = {
     "name": str,
     "version": str,
     "platforms": tuple,
+    "contract": int,
     "aliases": tuple,
     "priority": int,
     "requires": tuple,
     "interpreted_on": tuple,
     "known_gaps": tuple,
+    "environment": tuple,
+    "files": tuple,
 }
 
 
@@ -58,25 +83,21 @@ class Registered:
     plugin: Any
     hook: Any  # pluggy callers of this plugin alone
     source: str
+    distribution: Any = None  # importlib.metadata's, of an entry point
 
     @property
     def weighs(self) -> bool:
         """Whether it implements the optional ``synjit_weighted``."""
         return bool(self.hook.synjit_weighted.get_hookimpls())
 
-    @property
-    def joins(self) -> bool:
-        """Whether it implements the optional ``synjit_blocks``."""
-        return bool(self.hook.synjit_blocks.get_hookimpls())
-
     def asked(self, problem: Problem) -> list[Problem]:
         """List the problems that its hooks are asked to solve one."""
-        if self.joins or not problem.grid.blocks:
+        if self.weighs or problem.product != "weighted":
             return [problem]
         numbers = range(len(problem.grid.blocks))
         return list(dict.fromkeys(map(problem.of_block, numbers)))
 
-    def call(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
+    def call(self, problem: Problem, matrix: Matrix, *operands: Any) -> list[Any]:
         """Trace a product.
 
         Returns
@@ -84,37 +105,40 @@ class Registered:
         list of arrays
             Two of "events" and "floats", else one.
         """
-        if problem.grid.blocks and not self.joins:
-            return [self._one_by_one(problem, operands)]
-        hook = getattr(self.hook, f"synjit_{problem.product}")
-        return self._trace(hook, problem, operands)
-
-    def weighted(self, problem: Problem, operands: Mapping[str, Any]) -> list[Any]:
-        """Trace the weighted sum of events: one array."""
+        if problem.product == "dense":
+            return self._trace(self.hook.synjit_dense, problem, matrix)
+        if problem.product != "weighted":
+            return self._trace(self.hook.synjit_product, problem, matrix, *operands)
         if self.weighs:
-            return self._trace(self.hook.synjit_weighted, problem, operands)
-        named = dict(operands)
-        loc, scale = named.pop("w_loc"), named.pop("w_scale")
-        return [weigh(loc, scale, *self.call(problem, named))]
+            return self._trace(self.hook.synjit_weighted, problem, matrix, *operands)
+        return [self._block_by_block(problem, matrix, *operands)]
 
-    def _one_by_one(self, problem: Problem, operands: Mapping[str, Any]) -> jax.Array:
+    def _block_by_block(
+        self,
+        problem: Problem,
+        matrix: Matrix,
+        x: jax.Array,
+        w_loc: jax.Array,
+        w_scale: jax.Array,
+    ) -> jax.Array:
         """Make every block of a grid a product of its own."""
         grid = problem.grid
 
         def of_block(i: int) -> Any:
-            _, columns = grid.window(grid.blocks[i])
-            own = {name: operand[i] for name, operand in operands.items()}
-            own["events"] = operands["events"][columns]
-            return self.weighted(problem.of_block(i), own)[0]
+            part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
+            own = matrix_of_block(problem, matrix, i)
+            sums = self.call(problem.of_block(i), own, part)
+            return weigh(w_loc[i], w_scale[i], *sums)
 
         return add_blocks(grid, of_block)
 
     def _trace(
-        self, hook: Any, problem: Problem, operands: Mapping[str, Any]
+        self, hook: Any, problem: Problem, matrix: Matrix, *operands: Any
     ) -> list[Any]:
-        """Call a hook under JAX's usual settings: strictness is for users' code."""
-        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-            return jax.tree.leaves(hook(problem=problem, **operands))
+        """Call a hook under the settings under which it was held to the reference."""
+        named = dict(zip(OPERANDS, operands, strict=False))
+        with usual_settings():
+            return jax.tree.leaves(hook(problem=problem, matrix=matrix, **named))
 
 
 class Registry:
@@ -123,6 +147,7 @@ class Registry:
     def __init__(self) -> None:
         self.backends: dict[str, Registered] = {}
         self.quarantine: dict[str, str] = {}
+        self.reserved = set(BUILT_IN)  # names and aliases of built-ins, loaded or not
 
     def load(self) -> None:
         """Register the built-ins, then whatever is installed as an entry point."""
@@ -130,16 +155,26 @@ class Registry:
             self._load_one(name, lambda module=module: importlib.import_module(module))
         for entry in metadata.entry_points(group=ENTRY_POINTS):
             distribution = entry.dist.name if entry.dist else "unknown distribution"
-            self._load_one(entry.name, entry.load, f"entry point of {distribution}")
+            source = f"entry point of {distribution}"
+            self._load_one(entry.name, entry.load, source, entry.dist)
 
-    def _load_one(self, name: str, load: Any, source: str = "built in") -> None:
+    def _load_one(
+        self, name: str, load: Any, source: str = "built in", distribution: Any = None
+    ) -> None:
         try:
-            self.register(load(), source=source)
+            with unchanged_configuration():
+                plugin = load()
+            self.register(plugin, source, distribution)
         except (Exception, SystemExit) as error:  # noqa: BLE001, any plugin's any
             key = name if name not in self.backends else f"{name} ({source})"
             self.quarantine[key] = f"{type(error).__name__}: {error}"
 
-    def register(self, plugin: Any, source: str = "registered by hand") -> Registered:
+    def register(
+        self,
+        plugin: Any,
+        source: str = "registered by hand",
+        distribution: Any = None,
+    ) -> Registered:
         """Register one plugin, or raise with the reason why not.
 
         Raises
@@ -152,8 +187,10 @@ class Registry:
         """
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(hookspecs)
+        _check_contract(plugin)
         manager.register(plugin)
         manager.check_pending()
+        _check_arguments(plugin, manager)
         missing = [h for h in HOOKS if not getattr(manager.hook, h).get_hookimpls()]
         if missing:
             raise pluggy.PluginValidationError(
@@ -161,7 +198,7 @@ class Registry:
             )
         backend = manager.hook.synjit_backend()
         self._check(backend, source)
-        registered = Registered(backend, plugin, manager.hook, source)
+        registered = Registered(backend, plugin, manager.hook, source, distribution)
         self.backends[backend.name] = registered
         return registered
 
@@ -177,6 +214,8 @@ class Registry:
                 raise TypeError(
                     f"its {field} must be of type {kind.__name__}, got {value!r}"
                 )
+        if backend.contract != CONTRACT:
+            raise ValueError(_of_contract(backend.contract))
         strangers = [p for p in backend.platforms if p not in PLATFORMS]
         if strangers or not backend.platforms:
             raise ValueError(
@@ -189,13 +228,18 @@ class Registry:
                 raise ValueError(f"it needs the module {module!r}: not installed")
 
     def _check_names(self, backend: Backend, source: str) -> None:
-        """Names are a backend's own; aliases may be shared, but not be a name."""
+        """Names are a backend's own; aliases may be shared, but not be a name.
+
+        Those of built-ins may not: ``backend="numba_cpu"`` is numba, or an error.
+        """
+        if source == "built in":
+            self.reserved |= {backend.name, *backend.aliases}
         for name in (backend.name, *backend.aliases):
             if not isinstance(name, str) or not name.isidentifier():
                 raise ValueError(
                     f"a backend's name must be an identifier, got {name!r}"
                 )
-            if name in BUILT_IN and source != "built in":
+            if name in self.reserved and source != "built in":
                 raise ValueError(f"the name {name!r} is that of a built-in backend")
             taken = self.backends.get(name)
             if taken is not None:
@@ -216,6 +260,47 @@ class Registry:
             for r in self.backends.values()
             if name == r.backend.name or name in r.backend.aliases
         ]
+
+
+def _check_contract(plugin: Any) -> None:
+    """Refuse hooks of contract 1 with words on what to change."""
+    former = {
+        hook: new
+        for hook, new in FORMER_HOOKS.items()
+        if hasattr(plugin, hook) and _is_former(hook, getattr(plugin, hook))
+    }
+    if former:
+        new = "; ".join(f"{hook} is now {new}" for hook, new in former.items())
+        raise pluggy.PluginValidationError(plugin, _of_contract(1, f"{new}; "))
+
+
+def _is_former(name: str, hook: Any) -> bool:
+    if not hasattr(hookspecs, name):
+        return True
+    return bool(FORMER_ARGUMENTS & inspect.signature(hook).parameters.keys())
+
+
+def _of_contract(number: int, more: str = "") -> str:
+    """Say that a backend is of another contract, and what to change."""
+    return (
+        f"it is written for contract {number}, and this is contract {CONTRACT}: "
+        f"{more}{CHANGES.get(number, '')}see docs/writing-a-backend.md"
+    )
+
+
+def _check_arguments(plugin: Any, manager: pluggy.PluginManager) -> None:
+    """Refuse hooks that take less than they are given: pluggy would drop the rest."""
+    for caller in manager.get_hookcallers(plugin) or ():
+        wanted = caller.spec.argnames if caller.spec else ()
+        for implementation in caller.get_hookimpls():
+            lacking = set(wanted) - set(implementation.argnames)
+            if lacking:
+                raise pluggy.PluginValidationError(
+                    plugin,
+                    f"its {caller.name} lacks the arguments "
+                    f"{', '.join(sorted(lacking))}: the contract has "
+                    f"{caller.name}({', '.join(wanted)})",
+                )
 
 
 _lock = threading.RLock()

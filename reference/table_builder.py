@@ -237,10 +237,11 @@ def _fill_general(
         for octave, cell in _cells():
             left, middle, right = ((x - centre) / unit for x in side.cell(octave, cell))
             base, slope = general_words(left, middle, right, octave, side.upper)
+            # The line ends 1/4096 of its slope before the next edge: a cell that goes
+            # from one bound to the other keeps that, too.
             base = min(max(base, lowest), highest)
-            room = base - lowest if side.upper else highest - base
             bases.append(base)
-            slopes.append(min(slope, room))
+            slopes.append(slope)
     return bases + slopes
 
 

@@ -15,9 +15,22 @@ import pytest
 import synjit
 from synjit import Backend, cli, reference
 from synjit.conformance import PRODUCTS, Case, check, full_cases, quick_cases, run_full
-from synjit.conformance.cases import FULL_COUNTS, QUICK_COUNTS
+from synjit.conformance.case_lists import (
+    FULL_COUNTS,
+    QUICK_COUNTS,
+    new_suite_seed,
+    random_cases,
+)
+from synjit.conformance.cases import SEED
 from synjit.conformance.checks import FULL_COUNT, Check, full_checks
+from synjit.conformance.diagnosis import difference
 from synjit.conformance.expected import expected, window
+from synjit.conformance.rare import (
+    AT_LIMITS,
+    place_of_connection,
+    place_of_word,
+    tail_word,
+)
 from synjit.conformance.report import as_json, as_text, support_table
 from synjit.conformance.suite import Report, Result, declared, stale_gaps
 from synjit.conformance.transforms import TRANSFORMS, run_transform
@@ -59,7 +72,7 @@ def test_no_case_is_missing():
 def test_cases_are_as_the_issue_lists_them():
     for product in PRODUCTS:
         cases = full_cases(product)
-        if product == "blocks":
+        if product == "weighted":
             cases = [part for case in cases for part in case.of_blocks()]
         assert {0.0, 1.0} < {c.prob for c in cases}
         assert {c.known for c in cases} == {c.concrete for c in cases} == {True, False}
@@ -70,10 +83,70 @@ def test_cases_are_as_the_issue_lists_them():
             assert any(c.prob == 0.5 and c.shape[0] == length for c in cases)
         if product == "dense":
             continue
-        directions = {False} if product == "blocks" else {False, True}
+        directions = {False} if product == "weighted" else {False, True}
         assert {c.transpose for c in cases} == directions
         assert {1, 2, 33} < {c.batch for c in cases}
         assert {"none", "one", "all", "random"} <= {c.pattern for c in cases}
+
+
+def test_no_case_leaves_the_matrix():
+    """Neither rows nor columns have greater numbers than 2^31 - 1."""
+    for check_ in full_checks():
+        if check_.case is None:
+            continue
+        for case in check_.case.of_blocks() if check_.case.grid else [check_.case]:
+            for first, length in zip(case.origin, case.shape, strict=True):
+                assert first + length <= 2**31, check_
+
+
+@pytest.mark.parametrize("octave", [0, 7, 21, 30, 31])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rare_words_are_drawn_where_they_are_said_to_be(octave, sign):
+    word = tail_word(octave, sign)
+    row, column = place_of_word(SEED, word)
+    z = reference.draw.weight(reference.seed_words(SEED), row, column)
+    assert z == reference.normal.standard_normal(word)
+    assert z * sign > 0 or octave == 0
+    assert (abs(z) > 5 << 16) == (octave > 20)
+
+
+def test_rare_counts_and_connections_are_where_they_are_said_to_be():
+    words = reference.seed_words(SEED)
+    for prob, column in AT_LIMITS:
+        keys = reference.draw.chunk_keys(words, column, 0)
+        assert keys.count_word in reference.law(prob).limits
+    for prob in (1e-6, 1e-10):
+        place = place_of_connection(SEED, prob)
+        assert reference.entry(words, reference.law(prob), *place)[0]
+
+
+def test_some_cases_are_new_in_each_run(monkeypatch):
+    drawn = [set(full_checks(new_suite_seed())) for _ in range(2)]
+    assert len(drawn[0] - drawn[1]) == len(drawn[1] - drawn[0]) > 20
+    monkeypatch.setenv("SYNJIT_SUITE_SEED", "5")
+    assert full_checks(new_suite_seed()) == full_checks(5)
+    assert "SYNJIT_SUITE_SEED=5" in random_cases("events", 5)[0].about
+    monkeypatch.setenv("SYNJIT_SUITE_SEED", "five")
+    with pytest.raises(ValueError, match=r"SYNJIT_SUITE_SEED .* got 'five'"):
+        new_suite_seed()
+
+
+def guess(case, spoil):
+    """Say what is wrong with right results that were spoilt."""
+    want = expected(case)
+    return difference(case, want, [spoil(np.array(r)) for r in want.results])
+
+
+def test_a_guess_does_not_mislead():
+    case = Case("floats", 0.1, (2100, 37), pattern="nonfinite")
+    assert "a NaN or an infinity" not in guess(case, lambda r: np.where(r == 0, 1, r))
+    assert "a NaN or an infinity" in guess(case, np.nan_to_num)
+    case = Case("events", 0.0001, (10, 10), origin=(700, 3), pattern="all")
+    assert not expected(replace(case, origin=(0, 0))).results[0].any()
+    assert "origin" not in guess(replace(case, prob=0.9), lambda r: 0 * r)
+    case = Case("events", 0.0001, (300, 3), origin=(700, 3), batch=70)
+    told = guess(replace(case, prob=0.5), lambda r: np.where(np.arange(70) < 64, r, 7))
+    assert "vectors of the batch from number 64 on are wrong, none before" in told
 
 
 def test_positive_events_are_more_than_a_float32_holds():
@@ -121,7 +194,7 @@ def test_a_whole_one_is(part, tmp_path):
     backend = registry().backends["numba"].backend
     whole = Report("numba", "cpu", 2, part.results)
     assert whole.conforms
-    assert as_text(whole, backend).endswith("numba conforms")
+    assert as_text(whole, backend).endswith("numba conforms: 2 of 2 checks ran")
     path = tmp_path / "numba.json"
     path.write_text(as_json(whole, backend))
     assert json.loads(path.read_text())["conforms"] is True
@@ -133,7 +206,7 @@ def test_an_undeclared_refusal_is_not_a_pass():
     refused = Result(check_, "refused", "no batches")
     gaps = (("events/*batch=*", "not written yet"), ("dense/*", "nor this"))
     report = Report("some", "cpu", 2, [Result(check_, "passed"), refused])
-    backend = Backend("some", "1", ("cpu",))
+    backend = Backend("some", "1", ("cpu",), contract=2)
     assert report.passed
     assert not report.conforms
     example = f"as {check_}"
@@ -168,13 +241,14 @@ def test_command(capsys, tmp_path):
     ("command", "reason"),
     [
         ("conformance abacus", "backend 'abacus' is unknown; there are: "),
+        ("conformance abacus --list", "backend 'abacus' is unknown; there are: "),
         ("conformance pallas", "'pallas' is an alias"),
         ("conformance numba --platform tpu", "'numba' is for cpu; tpu is not among"),
         ("conformance numba --only nothing/*", "no check's name matches 'nothing/*'"),
         ("conformance numba --json /dev/null/report", "/dev/null/report"),
         ("support-table /dev/null/report", "/dev/null/report"),
-        ("support-table /dev/null", "Expecting value"),
-        ("demo --out /dev/null/out", "/dev/null is not a folder"),
+        ("support-table /dev/null", "/dev/null is not a report of format 1"),
+        ("demo --out /dev/null/out", "/dev/null/out/raster.png cannot be written: Not"),
         ("demo --scale 0", "scale must be in (0, 1], got 0.0"),
         ("demo --duration -5", "duration must be a whole number"),
         ("demo --seed -1", "seed must be an integer"),
@@ -245,7 +319,9 @@ def test_the_example_is_right(example, case):
 def of_the_page(monkeypatch):
     """Make a module of the plugin that the page has newcomers start from."""
     page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
-    code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
+    code = re.search(
+        r"```python\n(import jax.numpy as jnp\n.*?)```", page.read_text(), re.DOTALL
+    )[1]
     module = types.ModuleType("synjit_mine")
     exec(code, module.__dict__)
     yield registry().register(module)

@@ -225,7 +225,7 @@ def test_a_law_is_a_value(law):
     from synjit import reference
 
     names = vars(reference) | {"logistic": golden.logistic}
-    again = eval(repr(law), names)  # noqa: S307
+    again = eval(repr(law), names)
     assert again == law
     assert hash(again) == hash(law)
     assert len(again.table) == 0 or again.table is law.table, "built once"
@@ -296,6 +296,22 @@ def test_a_law_with_jumps_stays_between_its_values(symmetric):
 
 
 @pytest.mark.parametrize(
+    ("function", "bounds", "symmetric"),
+    [
+        (lambda u: 2 * (u > Decimal("0.75")), (0, 2), False),
+        (lambda u: 2 * (u > Decimal("0.25")), (0, 2), False),
+        (lambda u: 0.9 * int((u - Decimal("0.5")) * 8 / 3), (-0.9, 0.9), True),
+    ],
+)
+def test_a_jump_from_bound_to_bound_keeps_both(function, bounds, symmetric):
+    law = Weights.from_quantile(function, *bounds, symmetric=symmetric)
+    words = np.random.default_rng(2).integers(0, 2**32, 10**6, np.uint32)
+    x = law.mean + law.spread * look_up(law.table, words) / 2**16
+    assert bounds[0] + law.spread * 2**-16 <= x.min() < bounds[0] + law.spread * 2**-13
+    assert bounds[1] - law.spread * 2**-13 < x.max() <= bounds[1] - law.spread * 2**-16
+
+
+@pytest.mark.parametrize(
     ("function", "options", "message"),
     [
         (lambda u: -u, {}, "falls from .*must rise, or stay"),
@@ -362,8 +378,8 @@ def test_weights_are_a_law():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_coefficients_of_n_and_z(dtype):
-    law = Exponential()
+    law = TruncatedNormal(low=0)
     a, b = law.coefficients(dtype(2), dtype(-3))
-    assert (a, b, a.dtype) == (-1, -3, np.dtype(dtype))
+    assert (a, b, a.dtype) == (2 - dtype(3) * dtype(law.mean), -1.5, np.dtype(dtype))
     loc, scale = Normal().coefficients(dtype(2), dtype(INF))
     assert (loc, scale) == (2, INF)

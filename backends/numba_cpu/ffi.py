@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers compiled by numba, or loaded from its disk cache, and made known to XLA."""
+"""Handlers compiled by numba, or loaded from the cache, and made known to XLA."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import logging
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
-import numba
-import numpy as np
-from numba import cfunc, types
+from numba import types
+from numba.core.ccallback import CFunc
 
-from synjit.cache import cache_folder
-from synjit.reference import draw, products, quantile_table, threefry
+from synjit.reference import DRAW_VERSION
 
-from .frame import VERSION
 from .handlers import HANDLERS
+from .kernel_cache import KernelCache
 
-PREFIX = f"synjit_numba_draw{draw.DRAW_VERSION}_"
+PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
-_log = logging.getLogger("synjit")
 _lock = threading.Lock()
 _compiled: dict[str, object] = {}
 
@@ -48,49 +41,9 @@ def targets() -> dict[str, Callable[[], str]]:
 
 
 def _compile(handler):
-    """Compile, or load from the disk cache, which is named after all that decides.
-
-    Numba looks at the file of the handler only, and would go on using a kernel
-    whose source, in another file, has changed. Where nothing can be written, every
-    process compiles for itself.
-    """
-    folder = cache_folder() / "numba" / _DIGEST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not any(folder.rglob(f"*.{handler.__name__}-*.nbi")):
-        _log.warning(
-            "synjit compiles its CPU kernel %r: once, some 10 seconds%s",
-            handler.__name__,
-            "" if writable else f", but {folder} cannot be written: in every process",
-        )
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
-    try:
-        return cfunc(types.int64(types.int64), cache=writable)(handler)
-    finally:
-        numba.config.CACHE_DIR = before
-
-
-def _digest() -> str:
-    """Digest of all that decides what the compiled code does.
-
-    Taken when this module is imported, from the sources beside it and from the
-    constants of the reference as this process has them: a file that is edited later
-    must not lend its name to code compiled from what it was.
-    """
-    digest = hashlib.sha256(str(VERSION).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    for module in (draw, quantile_table, threefry, products):
-        for name, value in sorted(vars(module).items()):
-            if isinstance(value, (int, tuple)):
-                digest.update(f"{name}={value}".encode())
-            elif isinstance(value, np.ndarray):
-                digest.update(value.tobytes())
-    return digest.hexdigest()[:16]
-
-
-_DIGEST = _digest()
+    """Compile, or load what was kept."""
+    signature = types.int64(types.int64)
+    compiled = CFunc(handler, (signature.args, signature.return_type), {}, {})
+    compiled._cache = KernelCache(handler.__name__)  # noqa: SLF001, as its enable_caching does
+    compiled.compile()
+    return compiled

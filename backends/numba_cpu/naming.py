@@ -2,7 +2,7 @@
 """Names for functions that are made several times, each around other things.
 
 Numba tells the functions of one definition apart by a number that it counts up in each
-process. Kernels that two processes have put into the disk cache may so hold different
+process. Kernels that two processes have put into the cache may so hold different
 functions under one name and number, and a third process, which loads both, lets one
 take the other's place. Functions that differ must therefore differ in name.
 """

@@ -25,6 +25,7 @@ def synjit_backend() -> Backend:
         aliases=("numba_cpu",),
         priority=100,
         requires=("numba",),
+        environment=("SYNJIT_NUM_THREADS",),
     )
 
 

@@ -3,13 +3,13 @@
 
 Four ways through the matrix, told apart by what a lane stands for:
 
-* ``listing``: a lane is a chunk of an active column, or a share of one. It lists the
+* ``scatter``: a lane is a chunk of an active column, or a share of one. It lists the
   connections of the chunk and adds each into the sums of its row: atomics.
-* ``asking``: a lane is a row, or several. It asks each active column whether it is
+* ``probe``: a lane is a row, or several. It asks each active column whether it is
   connected to that row, and keeps its sums to itself.
-* ``summing``, for the transpose: a lane is a column, and keeps its sums to itself. It
-  lists its connections, or asks the active rows where these are fewer.
-* ``writing``, for the dense matrix: a lane is a column, and asks every row.
+* ``gather``, for the transpose: a lane is a column, and keeps its sums to itself. It
+  lists its connections, or probes the active rows where these are fewer.
+* ``dense``: a lane is a column, and writes every row.
 
 Every array is one-dimensional there, an element of a (length, batch) operand being at
 ``index * batch + b``. Lanes that stick out at the end of a result work on its last
@@ -26,9 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-LANES = 32  # a warp: programs need no barrier
-LOG2_ROWS = 8  # rows to a program; no chunk is shorter
-ROWS = 2**LOG2_ROWS
+from .workspace import LANES
 
 i32 = np.int32
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synjit.hookspecs import Backend, Problem, hookimpl
+from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
+
+from .workspace import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jax
-
-# Elements of an operand, a result or a table of partial sums: indices are int32.
-MAX_ELEMENTS = 2**31 - 1
 
 
 @hookimpl
@@ -21,8 +20,9 @@ def synjit_backend() -> Backend:
     """Name, version, platforms."""
     return Backend(
         name="pallas_gpu",
-        version="1",
+        version="2",
         platforms=("cuda", "cpu"),
+        contract=2,
         aliases=("pallas",),
         priority=100,
         interpreted_on=("cpu",),
@@ -30,56 +30,27 @@ def synjit_backend() -> Backend:
 
 
 @hookimpl
-def synjit_refuses(problem: Problem) -> str:
+def synjit_refuses(problem: Problem) -> str | None:
     """Say what is too large to be counted in 32 bits."""
-    m, n = problem.shape
-    sizes = {
-        "events": max(m, n) * max(problem.batch, 1),
-        "floats": max(m, n) * max(problem.batch, 1),
-        "dense": m * n,
-    }
-    size = sizes[problem.product]
-    if size > MAX_ELEMENTS:
-        return f"an array of {size} elements, and it counts to {MAX_ELEMENTS}"
-    return ""
+    return refusal(problem)
 
 
 @hookimpl
-def synjit_events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+def synjit_product(
+    problem: Problem, matrix: Matrix, x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """See the contract."""
     from . import calls
 
-    return calls.events(problem, seed, origin, law, events)
+    return calls.product(problem, matrix, x)
 
 
 @hookimpl
-def synjit_floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
     """See the contract."""
     from . import calls
 
-    return calls.floats(problem, seed, origin, law, values)
-
-
-@hookimpl
-def synjit_dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
-    """See the contract."""
-    from . import calls
-
-    return calls.dense(problem, seed, origin, law)
+    return calls.dense(problem, matrix)
 
 
 @hookimpl

@@ -13,13 +13,20 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from synjit.reference import draw as law_words
-from synjit.reference import normal
+from synjit.hookspecs import Matrix
 
-from . import columns, forward, parameters, transposed
+from . import columns, gather, parameters, probe
 from . import dense as dense_kernel
-from .draw import LIMIT_ROWS, TABLE_ROWS
-from .sizes import DENSE_COLUMNS, LANES, LIST_BLOCK, SUBLANES, Sizes, sizes, unroll
+from .draw import CONNECTIVITY_ROWS, as_table
+from .workspace import (
+    DENSE_COLUMNS,
+    LANES,
+    LIST_BLOCK,
+    SUBLANES,
+    Sizes,
+    sizes,
+    unroll,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,51 +49,30 @@ def _in_32_bits(hook: Callable[P, R]) -> Callable[P, R]:
 
 
 @_in_32_bits
-def events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+def product(
+    problem: Problem, matrix: Matrix, x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Give N and Z."""
+    """N and Z of events, A and B of floats."""
     cut = sizes(problem)
-    listed = _list_active(_pad_batch(events, cut), cut)
-    return _sums(problem, cut, seed, origin, law, *listed)
+    listing = _list_all if problem.product == "floats" else _list_active
+    run = _gather if problem.transpose else _probe
+    return run(problem, cut, matrix, *listing(_pad_batch(x, cut), cut))
 
 
 @_in_32_bits
-def floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Give A and B."""
-    cut = sizes(problem)
-    listed = _list_all(_pad_batch(values, cut), cut)
-    return _sums(problem, cut, seed, origin, law, *listed)
-
-
-@_in_32_bits
-def dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
+def dense(problem: Problem, matrix: Matrix) -> jax.Array:
     """Give the entries, cut out of whole tiles."""
     cut = sizes(problem)
     m, n = problem.shape
-    row, offset = _first_row(origin, cut.tile)
+    row, offset = _first_row(matrix.origin, cut.tile)
     scalars = parameters.pack(
-        seed, origin, law, top=row - offset, bottom=row + m, count=jnp.int32(n)
+        matrix, top=row - offset, bottom=row + m, count=jnp.int32(n)
     )
     entries = _pallas_call(
+        dense_kernel.kernel,
         problem,
-        functools.partial(
-            dense_kernel.kernel, sizes=cut, log2_chunk=problem.log2_chunk
-        ),
         scalars,
-        law,
+        matrix,
         grid=(cut.blocks, cut.tiles),
         operands=[],
         specs=[],
@@ -149,55 +135,30 @@ def _list_all(values: jax.Array, cut: Sizes) -> tuple[jax.Array, jax.Array, jax.
 # --- calls ------------------------------------------------------------------------
 
 
-def _sums(
+def _probe(
     problem: Problem,
     cut: Sizes,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    items: jax.Array,
-    given: jax.Array,
-    count: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """Run the kernel of a direction, and cut its results to shape."""
-    run = _transposed if problem.transpose else _forward
-    return run(problem, cut, seed, origin, law, items, given, count)
-
-
-def _forward(
-    problem: Problem,
-    cut: Sizes,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
+    matrix: Matrix,
     items: jax.Array,
     given: jax.Array,
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     m, _ = problem.shape
-    row, offset = _first_row(origin, cut.tile)
-    scalars = parameters.pack(
-        seed, origin, law, top=row - offset, bottom=row + m, count=count
-    )
+    row, offset = _first_row(matrix.origin, cut.tile)
+    scalars = parameters.pack(matrix, top=row - offset, bottom=row + m, count=count)
     blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
     dtype = given.dtype
     block = (1, 1, cut.batch, cut.tile // LANES, LANES)
     sums = (cut.batch, cut.tile // LANES, SUBLANES, LANES)
-    columns = _in_lists(items + origin[1])
+    columns = _in_lists(items + matrix.origin[1])
     given = _in_lists(given)
     rows = _shape((cut.passes, cut.tiles, *block[2:]), dtype)
     outs = pl.BlockSpec(block, lambda run, tile, *_: (run, tile, 0, 0, 0))
-    body = functools.partial(
-        forward.kernel,
-        sizes=cut,
-        log2_chunk=problem.log2_chunk,
-        unroll=unroll(problem),
-    )
     n, z = _pallas_call(
+        probe.kernel,
         problem,
-        body,
         scalars,
-        law,
+        matrix,
         grid=(cut.passes, cut.tiles, blocks),
         operands=[columns, given],
         specs=[
@@ -216,32 +177,31 @@ def _forward(
             pltpu.VMEM(sums, dtype),
             pltpu.VMEM((cut.batch, SUBLANES, LANES), dtype),
         ],
+        unroll=unroll(problem),
     )
     return _put_together(n, offset, problem), _put_together(z, offset, problem)
 
 
-def _transposed(
+def _gather(
     problem: Problem,
     cut: Sizes,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
+    matrix: Matrix,
     items: jax.Array,
     given: jax.Array,
     count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     zero = jnp.int32(0)
-    scalars = parameters.pack(seed, origin, law, top=zero, bottom=zero, count=count)
-    rows = lax.bitcast_convert_type(items + origin[0], jnp.int32)
+    scalars = parameters.pack(matrix, top=zero, bottom=zero, count=count)
+    rows = lax.bitcast_convert_type(items + matrix.origin[0], jnp.int32)
     blocks = jnp.maximum(1, parameters.blocks(count, _log2(LIST_BLOCK)))
     block = (1, 1, cut.batch, cut.sublanes, LANES)
     out = _shape((cut.passes, cut.blocks, *block[2:]), given.dtype)
     outs = pl.BlockSpec(block, lambda run, column, *_: (run, column, 0, 0, 0))
     n, z = _pallas_call(
+        gather.kernel,
         problem,
-        functools.partial(transposed.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
         scalars,
-        law,
+        matrix,
         grid=(cut.passes, cut.blocks, blocks),
         operands=[rows.reshape(-1, 1, LIST_BLOCK), given],
         specs=[
@@ -287,10 +247,10 @@ def _first_row(origin: jax.Array, tile: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _pallas_call(
+    kernel: Any,
     problem: Problem,
-    body: Any,
     scalars: jax.Array,
-    law: jax.Array,
+    matrix: Matrix,
     *,
     grid: tuple[Any, ...],
     operands: list[jax.Array],
@@ -298,14 +258,28 @@ def _pallas_call(
     out_shape: Any,
     out_specs: Any,
     scratch: list[Any],
+    **static: Any,
 ) -> Any:
-    """Call a kernel with its scalars prefetched, and the two tables."""
-    limits = jnp.full(LIMIT_ROWS * LANES, 0xFFFFFFFF, jnp.uint32)
-    limits = limits.at[: law_words.MAX_LIMITS].set(law[2:])
-    tables = [
-        limits.reshape(LIMIT_ROWS, LANES),
-        jnp.asarray(np.reshape(normal.TABLE, (TABLE_ROWS, LANES))),
-    ]
+    """Call a kernel with its scalars prefetched, and the two tables.
+
+    A table of weights without words is no operand, and stands as it is where the
+    kernel expects a reference.
+    """
+    tables = [as_table(matrix.connectivity, CONNECTIVITY_ROWS)]
+    if words := matrix.weights.shape[0]:
+        tables.append(matrix.weights.reshape(words // LANES, LANES))
+    prefetched_and_tables = 1 + len(tables)
+
+    def body(*refs: Any) -> None:
+        first = [*refs[:prefetched_and_tables], np.zeros((0, LANES), np.uint32)][:3]
+        kernel(
+            *first,
+            *refs[prefetched_and_tables:],
+            sizes=sizes(problem),
+            log2_chunk=problem.log2_chunk,
+            **static,
+        )
+
     operands = [_varying_as(scalars, array) for array in (*tables, *operands)]
     whole = [pl.BlockSpec(table.shape, lambda *_: (0, 0)) for table in tables]
     return pl.pallas_call(
@@ -322,7 +296,7 @@ def _pallas_call(
             dimension_semantics=[pltpu.PARALLEL] * (len(grid) - 1) + [pltpu.ARBITRARY]
         ),
         interpret=problem.platform != "tpu",
-        name=f"synjit_{problem.product}",
+        name=f"synjit_{kernel.__module__.rpartition('.')[2]}",
     )(scalars, *operands)
 
 

@@ -15,16 +15,17 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
+from synjit import draw_jax
 from synjit.reference import ABSENT
 
 from . import columns, draw
 from .parameters import Parameters, blocks
-from .sizes import DENSE_COLUMNS, LANES, MAX_UNROLL, SUBLANES, Sizes
+from .workspace import DENSE_COLUMNS, LANES, MAX_UNROLL, SUBLANES, Sizes
 
 
 def kernel(
     parameters_ref: Any,
-    limits_ref: Any,
+    connectivity_ref: Any,
     table_ref: Any,
     entries_ref: Any,
     keys_ref: Any,
@@ -38,7 +39,8 @@ def kernel(
     Parameters
     ----------
     parameters_ref : int32 (parameters.SIZE,), scalars
-    limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
+    connectivity_ref : uint32 (CONNECTIVITY_ROWS, LANES)
+    table_ref : uint32 (words // LANES, LANES)
     entries_ref : int32 (tile, DENSE_COLUMNS)
     keys_ref : uint32 (KEY_ROWS, SUBLANES, LANES)
     chunk_ref : int32 (1,), scalar
@@ -57,7 +59,7 @@ def kernel(
 
     @pl.when((tile == 0) | (chunk != chunk_ref[0]))
     def make_keys() -> None:
-        columns.make_chunk_words(p, column, chunk, limits_ref[...], keys_ref)
+        columns.make_chunk_words(p, column, chunk, connectivity_ref[...], keys_ref)
         chunk_ref[0] = chunk
 
     step_rows = MAX_UNROLL * SUBLANES
@@ -69,7 +71,7 @@ def kernel(
         def some_rows(step: jax.Array, _: None) -> None:
             start = step * step_rows
             row = p.word(first_row + start) + row_in_step
-            connected = draw.connected(row, keys, p.log2_chunk)
+            connected = draw_jax.connected(row, keys, p.log2_chunk)
             z = draw.weight(row, weight_words, table)
             into = (
                 pl.ds(pl.multiple_of(start, step_rows), step_rows),

@@ -9,20 +9,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-SIZE = 8
+from synjit.hookspecs import Matrix
+
+SIZE = 7
 
 
 def pack(
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
+    matrix: Matrix,
     *,
     top: jax.Array,
     count: jax.Array,
     bottom: jax.Array,
 ) -> jax.Array:
     """Write the scalars down, int32 (SIZE,), as ``Parameters`` reads them."""
-    words = [seed[0], seed[1], law[0], law[1], top, bottom, origin[1], count]
+    seed, origin, connectivity, _ = matrix
+    words = [seed[0], seed[1], connectivity[0], top, bottom, origin[1], count]
     return jnp.stack([_int32(word) for word in words])
 
 
@@ -37,8 +38,6 @@ class Parameters:
     ----------
     seed : pair of uint32
     log2_chunk : int, or int32 where ``prob`` is traced
-    base : uint32
-        The law's.
     top, bottom : int32
         The first row of the first tile, and the first row after the last.
     left : uint32
@@ -50,11 +49,10 @@ class Parameters:
     def __init__(self, ref: Any, log2_chunk: int | None) -> None:
         self.seed = (self.word(ref[0]), self.word(ref[1]))
         self.log2_chunk = ref[2] if log2_chunk is None else log2_chunk
-        self.base = self.word(ref[3])
-        self.top = ref[4]
-        self.bottom = ref[5]
-        self.left = self.word(ref[6])
-        self.count = ref[7]
+        self.top = ref[3]
+        self.bottom = ref[4]
+        self.left = self.word(ref[5])
+        self.count = ref[6]
 
     @staticmethod
     def word(number: jax.Array) -> jax.Array:

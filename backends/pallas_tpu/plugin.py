@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synjit.hookspecs import Backend, Problem, hookimpl
+from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
 
-from .sizes import refusal
+from .workspace import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,9 @@ def synjit_backend() -> Backend:
     """Name, version, platforms."""
     return Backend(
         name="pallas_tpu",
-        version="1",
+        version="2",
         platforms=("tpu", "cpu"),
+        contract=2,
         aliases=("pallas",),
         priority=100,
         interpreted_on=("cpu",),
@@ -29,7 +30,7 @@ def synjit_backend() -> Backend:
 
 
 @hookimpl
-def synjit_refuses(problem: Problem) -> str:
+def synjit_refuses(problem: Problem) -> str | None:
     """Refuse 64-bit words, and what cannot be addressed or does not fit."""
     return refusal(problem, _memory(problem.platform))
 
@@ -48,41 +49,21 @@ def _memory(platform: str) -> int | None:
 
 
 @hookimpl
-def synjit_events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+def synjit_product(
+    problem: Problem, matrix: Matrix, x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """See the contract."""
     from . import calls
 
-    return calls.events(problem, seed, origin, law, events)
+    return calls.product(problem, matrix, x)
 
 
 @hookimpl
-def synjit_floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
+def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
     """See the contract."""
     from . import calls
 
-    return calls.floats(problem, seed, origin, law, values)
-
-
-@hookimpl
-def synjit_dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
-    """See the contract."""
-    from . import calls
-
-    return calls.dense(problem, seed, origin, law)
+    return calls.dense(problem, matrix)
 
 
 @hookimpl

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a backend must pass before the dispatcher will touch it.
 
-``cases`` and ``checks`` say what is checked, ``expected`` what is right, ``runner``
-runs one case, ``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
+``cases`` says what a case is, ``case_lists`` and ``checks`` which there are, ``rare``
+where rare words are drawn, ``expected`` what is right; ``runner`` runs one case,
+``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from .cases import PRODUCTS, Case, full_cases, quick_cases
+from .case_lists import full_cases, quick_cases
+from .cases import PRODUCTS, Case
+from .checks import Check, full_checks
+from .runner import Runner
+from .suite import Report, Result, run, run_check, run_full
 
 __all__ = [
     "PRODUCTS",
@@ -25,26 +28,8 @@ __all__ = [
     "run_full",
 ]
 
-_LATER = {
-    "Check": "checks",
-    "full_checks": "checks",
-    "Report": "suite",
-    "Result": "suite",
-    "run": "suite",
-    "run_full": "suite",
-}
 
-
-def __getattr__(name: str) -> Any:
-    """Import the suite when it is first used: it stands on the rest of synjit."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f".{_LATER[name]}", __name__), name)
-
-
-def check(backend: str, what: Any, platform: str = "cpu") -> str:
+def check(backend: str, what: Case | Check, platform: str = "cpu") -> str:
     """Run one check on a backend, and say what is wrong; empty if nothing is.
 
     Parameters
@@ -64,18 +49,13 @@ def check(backend: str, what: Any, platform: str = "cpu") -> str:
     >>> check("numba", Case("events", prob=0.1, shape=(100, 100)))
     ''
     """
-    import jax
-
     from synjit.dispatch import check_name
     from synjit.registry import registry
 
     from .checks import Check
-    from .runner import Runner
-    from .suite import run_check
 
     if isinstance(what, Case):
         what = Check("case", what)
     check_name(backend)
     runner = Runner(registry().named(backend)[0], platform)
-    with jax.enable_x64(what.x64):
-        return run_check(runner, what).reason
+    return run_check(runner, what).reason

@@ -16,12 +16,12 @@ import contextlib
 import functools
 import hashlib
 import hmac
+import importlib.util
 import json
 import os
 import platform as machine
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -33,12 +33,22 @@ import jaxlib.version
 import numpy as np
 
 from synjit import reference
-from synjit.cache import cache_folder
+from synjit.cache import cache_folder, cache_folders
+from synjit.files import files_of, write_whole
 
-SUITE_VERSION = 3
+SUITE_VERSION = 5
 
-# What may change what a compiler makes of a kernel.
-ENVIRONMENT = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NUMBA_DISABLE_JIT", "NUMBA_CPU_NAME")
+# What may change what a compiler makes of a kernel, or the number of its threads. More
+# may be declared by a backend.
+ENVIRONMENT = (
+    "XLA_FLAGS",
+    "NPROC",
+    "LIBTPU_INIT_ARGS",
+    "NUMBA_DISABLE_JIT",
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_OPT",
+)
 
 Subject = dict[str, Any]
 
@@ -49,10 +59,11 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
     Returns
     -------
     dict, or None
-        None where it cannot be known: the plugin is not a module with files.
+        None where it cannot be known: the plugin is not a module with files, or a
+        lone one of no distribution, which may import any file beside it.
     """
     backend = registered.backend
-    files = plugin_files(registered.plugin)
+    files = plugin_files(registered.plugin, registered.distribution)
     if not files:
         return None
     try:
@@ -73,8 +84,14 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
             "platform": device.platform,
             "platform version": device.client.platform_version,
             "device": device.device_kind,
+            "devices": len(device.client.local_devices()),
             "processor": _processor(),
-            "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+            "cores": _cores(),
+            "environment": {
+                name: os.environ.get(name)
+                for name in (*ENVIRONMENT, *backend.environment)
+            },
+            "files": {name: _content(Path(name)) for name in backend.files},
         }
     except OSError:
         return None
@@ -82,9 +99,14 @@ def subject(registered: Any, device: Any, asked: dict[str, Any]) -> Subject | No
 
 def load(subject: Subject) -> Any:
     """Return what was stored for a subject, or None."""
+    found = (_load(cache / "certificates", subject) for cache in cache_folders())
+    return next((result for result in found if result is not None), None)
+
+
+def _load(folder: Path, subject: Subject) -> Any:
     try:
-        key = _read_key()
-        text = _path(subject).read_text(encoding="utf-8")
+        key = _read_key(folder)
+        text = (folder / _path(subject).name).read_text(encoding="utf-8")
         signature, _, body = text.partition("\n")
         if not hmac.compare_digest(signature, _sign(key, body)):
             return None
@@ -101,20 +123,25 @@ def store(subject: Subject, result: Any) -> bool:
         folder().mkdir(parents=True, exist_ok=True)
         key = _read_or_make_key()
         body = json.dumps({"subject": subject, "result": result}, indent=1)
-        _write(_path(subject), f"{_sign(key, body)}\n{body}".encode(), os.replace)
+        write_whole(_path(subject), f"{_sign(key, body)}\n{body}".encode())
     except OSError:
         return False
     return True
 
 
 def folder() -> Path:
-    """Where certificates are."""
+    """Where new certificates are put."""
     return cache_folder() / "certificates"
 
 
-def _path(subject: Subject) -> Path:
+def name(subject: Subject) -> str:
+    """Name what is kept about a subject."""
     text = json.dumps(subject, sort_keys=True)
-    return folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _path(subject: Subject) -> Path:
+    return folder() / f"{name(subject)}.json"
 
 
 # --- signing and writing ----------------------------------------------------------
@@ -124,8 +151,8 @@ def _sign(key: bytes, body: str) -> str:
     return hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
 
 
-def _read_key() -> bytes:
-    key = (folder() / "key").read_bytes()
+def _read_key(folder: Path) -> bytes:
+    key = (folder / "key").read_bytes()
     if len(key) != 32:
         raise OSError("the key of the certificates is damaged")
     return key
@@ -135,56 +162,61 @@ def _read_or_make_key() -> bytes:
     """Draw a key unless there is one; of processes that draw at once, one wins."""
     path = folder() / "key"
     try:
-        return _read_key()
+        return _read_key(folder())
     except FileNotFoundError:
         with contextlib.suppress(FileExistsError):
-            _write(path, secrets.token_bytes(32), os.link)
+            write_whole(path, secrets.token_bytes(32), replace=False)
     except OSError:
-        _write(path, secrets.token_bytes(32), os.replace)
-    return _read_key()
-
-
-def _write(path: Path, content: bytes, put: Any) -> None:
-    """Write a whole file beside its place, then put it there at once."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        put(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        write_whole(path, secrets.token_bytes(32))
+    return _read_key(folder())
 
 
 # --- digests ----------------------------------------------------------------------
 
 
-def plugin_files(plugin: Any) -> list[Path]:
-    """List all files of a plugin's package: the outermost that is its own.
+def plugin_files(plugin: Any, distribution: Any = None) -> list[Path]:
+    """List all files that a plugin comes with: of its package and its distribution.
 
-    That of a built-in is its folder. Empty if the plugin is not a module, or none
-    with files.
+    Parameters
+    ----------
+    plugin : module
+    distribution : importlib.metadata.Distribution, optional
+        That of its entry point. Of one that was installed with ``--editable``, which
+        lists a link only, all its modules and packages.
+
+    Returns
+    -------
+    list of Path
+        Empty if the plugin is not a module with files, or a lone one of unknown
+        distribution. Of a built-in, its folder.
     """
     if not isinstance(plugin, ModuleType) or not getattr(plugin, "__file__", None):
         return []
     parts = plugin.__name__.split(".")
-    own = 3 if parts[:2] == ["synjit", "backends"] else 1
-    for depth in range(own, len(parts) + 1):
-        module = sys.modules.get(".".join(parts[:depth]))
-        file = getattr(module, "__file__", None)
-        if file and hasattr(module, "__path__"):
-            return list(_inside(Path(file).parent))
-        if file:
-            return [Path(file)]
-    return []
+    if parts[:2] == ["synjit", "backends"]:
+        return files_of(Path(plugin.__file__ or "").parent)
+    found = set(_of_module(parts[0]))
+    if distribution is None:
+        alone = not hasattr(sys.modules.get(parts[0]), "__path__")
+        return [] if alone else sorted(found)
+    for file in distribution.files or ():
+        path = Path(str(distribution.locate_file(file)))
+        if path.suffix != ".pyc":
+            found.update(files_of(path))
+    for name in (distribution.read_text("top_level.txt") or "").split():
+        found.update(_of_module(name))
+    return sorted(found)
 
 
-def _inside(folder: Path) -> Iterable[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            if path.name != "__pycache__":
-                yield from _inside(path)
-        elif path.suffix != ".pyc":
-            yield path
+def _of_module(name: str) -> list[Path]:
+    """List the file of a module, or all files of a package; none if it has none."""
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        folders = map(Path, spec.submodule_search_locations)
+        return [path for folder in folders for path in files_of(folder)]
+    return files_of(Path(spec.origin)) if spec.has_location and spec.origin else []
 
 
 def digest(paths: Iterable[Path]) -> str:
@@ -201,8 +233,8 @@ def _own_digest() -> str:
     """Digest of the reference, the contract and the suite; demo and cli aside."""
     core = Path(__file__).parent.parent
     own = [path for path in sorted(core.glob("*.py")) if path.name != "cli.py"]
-    own += _inside(core / "conformance")
-    own += _inside(Path(reference.__file__).parent)
+    own += files_of(core / "conformance")
+    own += files_of(Path(reference.__file__).parent)
     return digest(own)
 
 
@@ -214,6 +246,19 @@ def _version(module: str) -> str:
         return metadata.version(top)
     names = sorted(set(metadata.packages_distributions().get(top, ())))
     return " ".join(f"{name} {metadata.version(name)}" for name in names) or "unknown"
+
+
+def _content(path: Path) -> str | None:
+    """Digest of a file that a backend declares; None if there is none."""
+    path = path.expanduser()
+    return digest([path]) if path.is_file() else None
+
+
+def _cores() -> int:
+    """Number of cores that this process may use: work is cut by it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache

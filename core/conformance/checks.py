@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .cases import PRODUCTS, Case, full_cases, quick_cases
+from synjit.hookspecs import Product
+
+from .case_lists import full_cases, quick_cases, random_cases
+from .cases import PRODUCTS, Case
 from .transforms import TRANSFORMS
 
-What = Literal["case", "calls", "transform"]
+What = Literal["case", "calls", "threads", "transform"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Check:
 
     Attributes
     ----------
-    what : {"case", "calls", "transform"}
-        A case; equal calls of a case, again and again; a product under one of JAX's
-        transformations.
+    what : {"case", "calls", "threads", "transform"}
+        A case; equal calls of a case, again and again; calls for several matrices at
+        once, on all devices; a product under one of JAX's transformations.
     case : Case or None
     transform : str
         Its name in ``transforms.TRANSFORMS``.
@@ -45,7 +48,7 @@ class Check:
         """Where a report counts it."""
         if self.case is None:
             return "transforms"
-        if self.case.product in {"floats", "blocks"}:
+        if self.case.product in {"floats", "weighted"}:
             return f"{self.case.product} {self.case.dtype}"
         return f"{self.case.product} under x64" if self.x64 else self.case.product
 
@@ -57,32 +60,46 @@ class Check:
 
     def snippet(self, backend: str, platform: str) -> str:
         """Give a program that shows what it says of a backend."""
+        inf = "from math import inf\n\n" if "inf" in repr(self) else ""
         return (
-            "from synjit.conformance import Case, Check, check\n\n"
+            f"{inf}from synjit.conformance import Case, Check, check\n\n"
             f"what = {self!r}\n"
             f"print(check({backend!r}, what, {platform!r}) or 'nothing is wrong')\n"
         )
 
 
 def checks_of(cases: Sequence[Case], *, x64: bool = False) -> list[Check]:
-    """Check every case, and equal calls of those that are tiny."""
+    """Check every case, equal calls of those that are tiny, and calls from threads.
+
+    Of each direction, the first case is called from threads.
+    """
     checks = [Check("case", case, x64=x64) for case in cases]
     tiny: dict[bool, Case] = {}
+    first: dict[bool, Case] = {}
     for case in cases:
         if case.shape == (1, 5):
             tiny.setdefault(case.transpose, case)
-    return checks + [Check("calls", case, x64=x64) for case in tiny.values()]
+        first.setdefault(case.transpose, case)
+    checks += [Check("calls", case, x64=x64) for case in tiny.values()]
+    return checks + [Check("threads", case, x64=x64) for case in first.values()]
 
 
-def full_checks() -> list[Check]:
-    """Return all that the full suite checks."""
+def gate_cases(product: Product, suite_seed: int, dtype: str) -> list[Case]:
+    """Return the cases that the gate checks: the quick ones, and a few at random."""
+    cases = quick_cases(product, dtype)
+    return [*cases, *random_cases(product, suite_seed, dtype)]
+
+
+def full_checks(suite_seed: int = 0) -> list[Check]:
+    """Return all that the full suite checks, some of it drawn from a seed."""
     checks = []
     for product in PRODUCTS:
-        checks += checks_of(full_cases(product))
-        dtype = "float64" if product in {"floats", "blocks"} else "float32"
-        checks += checks_of(quick_cases(product, dtype), x64=True)
+        drawn = random_cases(product, suite_seed, shapes=True)
+        checks += checks_of([*full_cases(product), *drawn])
+        dtype = "float64" if product in {"floats", "weighted"} else "float32"
+        checks += checks_of(gate_cases(product, suite_seed, dtype), x64=True)
     return checks + [Check("transform", transform=name) for name in TRANSFORMS]
 
 
 # A change that loses checks is seen: these numbers are held against what ran.
-FULL_COUNT = 980
+FULL_COUNT = 2107

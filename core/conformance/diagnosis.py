@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from synjit import reference
+from synjit.reference.quantile_table import CELLS, GENERAL_WORDS, look_up
 
-from .cases import Case
-from .expected import Expected, expected
+from .cases import MIXED, Case, law
+from .expected import Expected, LookUp, expected
 
 POISON_INT = 0x5A5A5A5A
 POISON_FLOAT = 1.5e30  # finite, for NaN may be right
@@ -60,7 +60,10 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         if not _wrong(got[0], want.results[0], bound).any():
             yield "it is nearly right: is a product fused with the sum?"
         if case.grid:
-            yield from _guesses_by_group(case, _wrong(got[0], want.results[0], bound))
+            yield from _guesses_by_table(case, got)
+            wrong = [_wrong(got[0], want.results[0], bound)]
+            yield from _guesses_by_vector(case, wrong)
+            yield from _guesses_by_group(case, wrong[0])
             return
     else:
         yield from _guesses_by_value(case, want, got)
@@ -68,6 +71,12 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         _wrong(result, right, bound)
         for result, right, bound in zip(got, want.results, want.bounds, strict=True)
     ]
+    beyond_number = any(
+        bool((~np.isfinite(result) | ~np.isfinite(right))[w].any())
+        for result, right, w in zip(got, want.results, wrong, strict=True)
+    )
+    if case.pattern == "nonfinite" and beyond_number:
+        yield "a NaN or an infinity must reach the connected rows, and no others"
     yield from _guesses_by_place(case, wrong)
 
 
@@ -85,54 +94,117 @@ def _guesses_by_value(
 ) -> Iterator[str]:
     """Compare with what the reference would give for another case, or roughly."""
     operand = case.operand()
-
-    def agrees(other: Expected) -> bool:
-        return all(
-            result.shape == right.shape and not _wrong(result, right, bound).any()
-            for result, right, bound in zip(
-                got, other.results, other.bounds, strict=True
-            )
-        )
-
-    others = []
-    if case.product != "dense" and case.shape[0] == case.shape[1]:
-        other = replace(case, transpose=not case.transpose)
-        others.append((other, "it is the product with W, not W.T, or the reverse"))
-    row, column = case.origin
-    if case.origin != (0, 0):
-        other = replace(case, origin=(0, 0))
-        others.append((other, "it is as if the origin were (0, 0): it is ignored"))
-    if row and column:
-        other = replace(case, origin=(0, column))
-        others.append((other, "it is as if the origin's row were 0"))
-        other = replace(case, origin=(row, 0))
-        others.append((other, "it is as if the origin's column were 0"))
-    low = case.seed & 0xFFFFFFFF
-    if low != case.seed:
-        other = replace(case, seed=low)
-        others.append((other, "it is as if the high word of the seed were 0"))
-    for other, guess in others:
-        if agrees(expected(other, operand)):
+    for other, guess in _likely_mistaken_for(case):
+        if _agrees(got, expected(other, operand)):
             yield guess
+    yield from _guesses_by_table(case, got)
     bounds = [np.abs(right) * 2.0**-18 for right in want.results]
-    if case.product == "events" and agrees(want._replace(bounds=bounds)):
+    if case.product == "events" and _agrees(got, want._replace(bounds=bounds)):
         yield "it is nearly right: are the sums made in floats?"
     if case.product == "events" and np.array_equal(got[0], want.results[0]):
         yield "N is right: the connections are, and their weights z are not"
 
 
+def _agrees(got: Sequence[NDArray], other: Expected) -> bool:
+    if not any(right.any() for right in other.results):
+        return False  # zeros are like any other zeros
+    return all(
+        result.shape == right.shape and not _wrong(result, right, bound).any()
+        for result, right, bound in zip(got, other.results, other.bounds, strict=True)
+    )
+
+
+def _guesses_by_table(case: Case, got: Sequence[NDArray]) -> Iterator[str]:
+    """Compare with what a misread table of weights would give."""
+    if case.table == "normal":
+        return
+    operand = case.operand()
+    other = replace(case, table=MIXED[0])
+    if _agrees(got, expected(other, operand)):
+        if case.table == "mixed":
+            yield "it is as if every block had the table of weights of the first"
+        elif case.table == "constant":
+            yield "a table of no words is that of constant weights: z must be 0"
+        else:
+            yield "it is as if the table of weights were the normal's: is it fixed?"
+    for misread, guess in MISREADINGS:
+        if _agrees(got, expected(case, operand, misread)):
+            yield guess
+
+
+def _as_upper_side(words: NDArray, word: NDArray) -> NDArray[np.int32]:
+    """Look up in one side of a general table what is of either."""
+    if len(words) != GENERAL_WORDS:
+        return look_up(words, word)
+    return look_up(words.reshape(2, 2, CELLS)[:, [0, 0]].ravel(), word)
+
+
+def _falling_on_both_sides(words: NDArray, word: NDArray) -> NDArray[np.int32]:
+    """Subtract the change across a cell of a general table on the lower side, too."""
+    if len(words) != GENERAL_WORDS:
+        return look_up(words, word)
+    exchanged = words.reshape(2, 2, CELLS)[:, ::-1].ravel()
+    lower = look_up(exchanged, word & np.uint32(2**31 - 1))
+    return np.where(word >> np.uint32(31), lower, look_up(words, word))
+
+
+MISREADINGS: tuple[tuple[LookUp, str], ...] = (
+    (_as_upper_side, "it is as if the lower side of the table were the upper one"),
+    (
+        _falling_on_both_sides,
+        "it is as if values fell across the cells of the lower side, where they rise",
+    ),
+)
+
+
+def _likely_mistaken_for(case: Case) -> Iterator[tuple[Case, str]]:
+    """Give other cases, and what is the fault if a result is theirs."""
+    if case.product != "dense" and case.shape[0] == case.shape[1]:
+        other = replace(case, transpose=not case.transpose)
+        yield other, "it is the product with W, not W.T, or the reverse"
+    row, column = case.origin
+    if case.origin != (0, 0):
+        other = replace(case, origin=(0, 0))
+        yield other, "it is as if the origin were (0, 0): it is ignored"
+    if row and column:
+        other = replace(case, origin=(0, column))
+        yield other, "it is as if the origin's row were 0"
+        other = replace(case, origin=(row, 0))
+        yield other, "it is as if the origin's column were 0"
+    low = case.seed & 0xFFFFFFFF
+    if low != case.seed:
+        other = replace(case, seed=low)
+        yield other, "it is as if the high word of the seed were 0"
+
+
 def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
     """Look at where the wrong entries are."""
-    if case.batch > 1 and not any(w[:, 0].any() for w in wrong):
-        yield "the first vector of the batch is right, others are not"
-    if case.pattern == "nonfinite":
-        yield "a NaN or an infinity must reach the connected rows, and no others"
+    yield from _guesses_by_vector(case, wrong)
     if case.pattern == "none":
         yield "without events, sums must be 0"
     if not case.transpose:
-        length = 1 << reference.law(case.prob).log2_chunk
+        length = 1 << law(case.prob).log2_chunk
         last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
         if last > 0 and not any(w[:last].any() for w in wrong):
             yield f"only rows of the last chunk are wrong (from row {last})"
-    if case.shape[0] > 2**15 and not any(w[: 2**15].any() for w in wrong):
-        yield "only rows beyond 32767 are wrong: does an index overflow?"
+    entries = max(w.shape[0] for w in wrong)
+    kind = "columns" if case.transpose else "rows"
+    if case.shape[0] * case.shape[1] >= 2**31:
+        yield "are entries beyond number 2^31 wrong: does a flat index overflow?"
+    for most in (2**16 - 1, 2**15 - 1):
+        if entries > most and not any(w[: most + 1].any() for w in wrong):
+            yield f"only {kind} beyond {most} are wrong: does an index overflow?"
+    if case.shape[1] > 2**16:
+        yield "are columns beyond 65535 wrong: does an index or a list overflow?"
+
+
+def _guesses_by_vector(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[str]:
+    """Look at which vectors of a batch are wrong."""
+    if case.batch == 1 or case.product == "dense":
+        return
+    vectors = np.any([w.any(axis=0) for w in wrong], axis=0)
+    first = int(np.argmax(vectors))
+    if first == 1:
+        yield "the first vector of the batch is right, others are not"
+    if first > 1 and vectors[first:].mean() > 0.5:
+        yield f"vectors of the batch from number {first} on are wrong, none before"

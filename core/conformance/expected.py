@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +13,13 @@ from numpy.typing import NDArray
 
 from synjit import reference
 from synjit.reference import draw
+from synjit.reference.quantile_table import look_up
 
-from .cases import Case
+from .cases import Case, Table, words_of
+from .cases import law as law_of
 
 BLOCK = 1 << 16  # entries drawn at once
-WEIGHTS = (0.3, -1.7)  # w_loc and w_scale, whose products must be rounded
+LARGE = 1 << 24  # entries, of which only those are drawn that an operand asks for
 
 
 class Expected(NamedTuple):
@@ -27,13 +31,24 @@ class Expected(NamedTuple):
     bounds: list[NDArray]
 
 
-def expected(case: Case, operand: NDArray | None = None) -> Expected:
-    """Compute the results of a case, on its own operand or on another."""
+# Gives z, of the words of a table and uniform words.
+LookUp = Callable[[NDArray[np.uint32], NDArray[np.uint32]], NDArray[np.int32]]
+
+
+def expected(
+    case: Case, operand: NDArray | None = None, look_up: LookUp = look_up
+) -> Expected:
+    """Compute the results of a case, on its own operand or on another.
+
+    ``look_up`` is the reference's, or a misreading of tables.
+    """
     if operand is None:
         operand = case.operand()
-    if case.product == "blocks":
-        return _blocks(case, operand)
-    z = window(case.seed, case.prob, case.shape, case.origin)
+    if case.product == "weighted":
+        return _blocks(case, operand, look_up)
+    if case.shape[0] * case.shape[1] > LARGE and case.product != "dense":
+        case, operand = _active_part(case, operand)
+    z = window(case.seed, case.prob, case.shape, case.origin, case.table, look_up)
     exact = np.zeros((), np.int64)
     if case.product == "dense":
         return Expected(("z",), np.dtype(np.int32), [z], [exact])
@@ -59,6 +74,18 @@ def expected(case: Case, operand: NDArray | None = None) -> Expected:
     return Expected(("A", "B"), np.dtype(case.dtype), results, bounds)
 
 
+def _active_part(case: Case, operand: NDArray) -> tuple[Case, NDArray]:
+    """Leave out columns of W (or rows, of W.T) before and after all that is not 0."""
+    active = np.flatnonzero(operand.any(axis=1))
+    first, last = (active[0], active[-1]) if len(active) else (0, 0)
+    length, axis = int(last - first) + 1, 0 if case.transpose else 1
+    shape, origin = list(case.shape), list(case.origin)
+    shape[axis], origin[axis] = length, origin[axis] + int(first)
+    m, n = shape
+    part = replace(case, shape=(m, n), origin=(origin[0], origin[1]))
+    return part, operand[first : first + length]
+
+
 def weights_of(case: Case, number: int) -> tuple[NDArray, NDArray]:
     """w_loc and w_scale of so many blocks, whose products must be rounded.
 
@@ -66,7 +93,7 @@ def weights_of(case: Case, number: int) -> tuple[NDArray, NDArray]:
     of a batch, not a number in some.
     """
     one = np.arange(1, number + 1)
-    loc, scale = WEIGHTS[0] * one * (-1.0) ** one, WEIGHTS[1] / one
+    loc, scale = case.weights[0] * one * (-1.0) ** one, case.weights[1] / one
     if case.pattern == "none" and case.batch == 1:
         loc, scale = -np.abs(loc), -np.abs(scale)
     elif case.pattern == "none":
@@ -74,27 +101,26 @@ def weights_of(case: Case, number: int) -> tuple[NDArray, NDArray]:
     return loc.astype(case.dtype), scale.astype(case.dtype)
 
 
-def weighted(
-    sums: Expected, dtype: str, weights: tuple[float, float] = WEIGHTS
-) -> Expected:
+def weighted(sums: Expected, dtype: str, weights: tuple[float, float]) -> Expected:
     """Weigh the sums of events as ``synjit_weighted`` must, rounding by rounding."""
     with np.errstate(invalid="ignore"):
         y = reference.weigh(*np.array(weights, dtype), *sums.results)
     return Expected(("y",), np.dtype(dtype), [y], sums.bounds[:1])
 
 
-def _blocks(case: Case, events: NDArray) -> Expected:
+def _blocks(case: Case, events: NDArray, look_up: LookUp) -> Expected:
     grid, parts = case.problem_grid, case.of_blocks()
     y = np.zeros((case.shape[0], case.batch), case.dtype)
     done = set()
     weights = zip(*weights_of(case, len(parts)), strict=True)
     for part, block, own in zip(parts, grid.blocks, weights, strict=True):
         rows, columns = grid.window(block)
-        product = weighted(expected(part, events[columns]), case.dtype, own)
+        sums = expected(part, events[columns], look_up)
+        product = weighted(sums, case.dtype, own)
         # Not added to 0, but put there: -0 + 0 is 0.
-        y[rows] = (
-            y[rows] + product.results[0] if block.row in done else product.results[0]
-        )
+        with np.errstate(invalid="ignore"):
+            total = y[rows] + product.results[0]
+        y[rows] = total if block.row in done else product.results[0]
         done.add(block.row)
     return Expected(("y",), y.dtype, [y], [np.zeros((), np.int64)])
 
@@ -105,12 +131,17 @@ def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:
     return sums.astype(np.int64).astype(np.uint32).view(np.int32)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def window(
-    seed: int, prob: float, shape: tuple[int, int], origin: tuple[int, int]
+    seed: int,
+    prob: float,
+    shape: tuple[int, int],
+    origin: tuple[int, int],
+    table: Table = "normal",
+    look_up: LookUp = look_up,
 ) -> NDArray[np.int32]:
     """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
-    words, law = reference.seed_words(seed), reference.law(prob)
+    words, law = reference.seed_words(seed), law_of(prob)
     (m, n), (top, left) = shape, origin
     columns = left + np.arange(n, dtype=np.uint32)
     result = np.full(shape, reference.ABSENT, np.int32)
@@ -126,7 +157,7 @@ def window(
             first = start
         keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
         t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
-        z = draw.weight(words, rows, columns)
+        z = look_up(words_of(table), draw.weight_word(words, rows, columns))
         z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
             -1, n
         )

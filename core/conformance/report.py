@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jaxlib.version
 
-import synjit
 from synjit import reference
+from synjit.hookspecs import Backend
 
 from .certificate import SUITE_VERSION
 from .suite import Report, Result, Status
@@ -32,12 +32,13 @@ def table(rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
+def as_text(report: Report, backend: Backend, shown: int = 5) -> str:
     """Sum a report up: a table, failures with programs that show them, refusals."""
     about = _about(report, backend)
     head = (
         f"{backend.name} {backend.version} on {report.platform} ({about['device']}), "
-        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}"
+        f"{about['grade']}; jax {about['jax']}, suite {SUITE_VERSION}, "
+        f"random cases of SYNJIT_SUITE_SEED={report.suite_seed}"
     )
     lines = [head, "", table(_rows(report.results))]
     for result in report.failures[:shown]:
@@ -61,6 +62,7 @@ def as_text(report: Report, backend: synjit.Backend, shown: int = 5) -> str:
         )
         lines += ["", missing]
     verdict = "conforms" if report.conforms else "DOES NOT CONFORM"
+    verdict += f": {report.checks} of {report.required} checks ran"
     part = 0 < len(report.results) < report.required
     if part and len(report.by_status("passed")) == len(report.results):
         verdict = "is right so far: a part of the checks proves nothing yet"
@@ -83,7 +85,7 @@ def _rows(results: Iterable[Result]) -> list[list[object]]:
     return [head, *body]
 
 
-def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
+def _about(report: Report, backend: Backend) -> dict[str, Any]:
     device = jax.local_devices(backend=report.platform)[0]
     return {
         "format": FORMAT,
@@ -98,10 +100,11 @@ def _about(report: Report, backend: synjit.Backend) -> dict[str, Any]:
         "jaxlib": jaxlib.version.__version__,
         "draw": reference.DRAW_VERSION,
         "suite": SUITE_VERSION,
+        "suite seed": report.suite_seed,
     }
 
 
-def as_json(report: Report, backend: synjit.Backend) -> str:
+def as_json(report: Report, backend: Backend) -> str:
     """Write a report for machines: what passed by number, all else one by one."""
     head, *rows = _rows(report.results)
     content = {
@@ -141,10 +144,17 @@ def support_table(paths: Iterable[Path]) -> str:
     """
     rows = []
     for path in sorted(paths):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"{path} is not a report of format {FORMAT}")
-        rows.append(_support_row(content))
+        text = path.read_bytes()
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT:
+                raise ValueError(f"its format is {content['format']!r}")  # noqa: TRY301
+            rows.append(_support_row(content))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is not a report of format {FORMAT}, as `synjit conformance "
+                f"--json` writes it: {type(error).__name__}: {error}"
+            ) from error
     head = (
         "| backend | platform | device | products | checks | grade | known gaps |",
         "|---|---|---|---|---|---|---|",

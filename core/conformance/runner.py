@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synjit import reference
-from synjit.hookspecs import Problem
+from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
+from synjit.settings import unchanged_configuration, usual_settings
 
-from .cases import Case
+from .cases import Case, law, words_of
 from .diagnosis import difference, poison
-from .expected import WEIGHTS, Expected, expected, weighted, weights_of
+from .expected import Expected, expected, weighted, weights_of
 
-# Calls in a row, and from threads: what happens once in a hundred calls is seen.
-CALLS = 208
+CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
 
-MATRIX_OPERANDS = ("seed", "origin", "law")
+WEIGHT_OPERANDS = ("w_loc", "w_scale")
+
+# Takes operands; gives the results of each hook that was asked.
+Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
 
 
 class Refused(Exception):  # noqa: N818, an answer, not an error
@@ -40,38 +46,48 @@ def problem_of(case: Case, platform: str) -> Problem:
         shape=case.shape,
         transpose=case.transpose,
         batch=0 if case.product == "dense" else case.batch,
-        dtype=case.dtype if case.product in {"floats", "blocks"} else "int32",
+        dtype=case.dtype if case.product in {"floats", "weighted"} else "int32",
         corder=case.corder,
-        log2_chunk=reference.law(case.prob).log2_chunk if case.known else None,
+        log2_chunk=(
+            law(case.prob).log2_chunk if case.known and not case.grid else None
+        ),
+        weights=len(operands_of(case)[0].weights),
         platform=platform,
         grid=case.problem_grid,
     )
 
 
-def operands_of(case: Case) -> dict[str, NDArray]:
-    """Give the operands of a case by the names that the hook has for them."""
-    if case.product == "blocks":
-        parts = [operands_of(part) for part in case.of_blocks()]
-        operands = {k: np.stack([part[k] for part in parts]) for k in MATRIX_OPERANDS}
-        operands["events"] = case.operand()
-        operands["w_loc"], operands["w_scale"] = weights_of(case, len(parts))
-        return operands
-    operands = {
-        "seed": np.array(reference.seed_words(case.seed), np.uint32),
-        "origin": np.array(case.origin, np.uint32),
-        "law": reference.law(case.prob).encode(),
-    }
-    if case.product != "dense":
-        operands["events" if case.product == "events" else "values"] = case.operand()
-    return operands
+def operands_of(case: Case) -> list[Any]:
+    """Give the operands of a case, in the order of the contract: NumPy arrays."""
+    if case.product == "weighted":
+        parts = case.of_blocks()
+        matrices = [_matrix(part) for part in parts]
+        seed, origin, connectivity = (
+            np.stack(each) for each in zip(*(m[:3] for m in matrices), strict=True)
+        )
+        tables = dict.fromkeys(case.tables(len(parts)))
+        words = np.concatenate([words_of(table) for table in tables])
+        return [
+            Matrix(seed, origin, connectivity, words),
+            case.operand(),
+            *weights_of(case, len(parts)),
+        ]
+    return [_matrix(case), *([] if case.product == "dense" else [case.operand()])]
 
 
-def _operands(case: Case, want: Expected) -> dict[str, NDArray]:
-    """The same, with weights where a weighted sum is wanted."""
-    operands = operands_of(case)
-    if want.names == ("y",) and case.product == "events":
-        operands["w_loc"], operands["w_scale"] = np.array(WEIGHTS, want.dtype)
-    return operands
+def _matrix(case: Case) -> Matrix:
+    return Matrix(
+        np.array(reference.seed_words(case.seed), np.uint32),
+        np.array(case.origin, np.uint32),
+        law(case.prob).encode(),
+        words_of(case.table),
+    )
+
+
+def _named(case: Case) -> dict[str, NDArray]:
+    """Give the operands by name."""
+    matrix, *rest = operands_of(case)
+    return matrix._asdict() | dict(zip(("x", *WEIGHT_OPERANDS), rest, strict=False))
 
 
 def _x64() -> bool:
@@ -85,15 +101,27 @@ class Runner:
     ----------
     doing : str
         What is going on, for a time limit to name.
+
+    Parameters
+    ----------
+    registered : registry.Registered
+    platform : str
+    mark : callable, optional
+        Called with ``doing`` whenever that changes, before it is done.
     """
 
-    def __init__(self, registered: Any, platform: str) -> None:
+    def __init__(
+        self,
+        registered: Any,
+        platform: str,
+        mark: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.registered = registered
         self.platform = platform
-        self.device = jax.local_devices(backend=platform)[0]
+        self.devices = jax.local_devices(backend=platform)
         self.doing = "nothing yet"
+        self._mark = mark
         self._programs: dict[Any, Any] = {}
-        self._poisoners: dict[Any, Any] = {}
 
     def check(self, case: Case) -> str:
         """Say what is wrong with a case; empty if nothing is.
@@ -103,172 +131,213 @@ class Runner:
         Refused
             The backend does not take it.
         """
-        self.doing = str(case)
-        want = expected(case)
+        return self._told(str(case), lambda: self._check(case))
+
+    def check_calls(self, case: Case) -> str:
+        """Call the same again and again."""
+        return self._told(f"{case}, again and again", lambda: self._check_calls(case))
+
+    def check_threads(self, case: Case) -> str:
+        """Call from several threads at once, for other matrices, on all devices."""
+        doing = f"{case}, from several threads at once"
+        return self._told(doing, lambda: self._check_threads(case))
+
+    def _told(self, doing: str, check: Callable[[], str]) -> str:
+        """Do a check, and say what it raises."""
+        self._begin(doing)
         try:
-            reason = self._check(case, want)
-            if reason or case.product != "events" or not self.registered.weighs:
-                return reason
-            return self._check_weighted(case, want)
+            return check()
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001, whatever a backend may raise
             return f"it raised {_describe(error)}"
 
-    def check_calls(self, case: Case) -> str:
-        """Call the same again and again, then from several threads at once."""
-        self.doing = f"{case}, again and again"
-        want = expected(case)
-        try:
-            return self._check_calls(case, want)
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001, whatever a backend may raise
-            return f"called again and again, it raised {_describe(error)}"
+    def seconds(self, case: Case) -> float:
+        """Measure a call, once compiled; whatever a backend may raise is raised."""
+        self._begin(f"{case}, for its time")
+        program = self._program(case, self.devices[0])
+        operands = jax.device_put(self._operands(case), self.devices[0])
+        jax.block_until_ready(program(operands))
+        start = time.perf_counter()
+        jax.block_until_ready(program(operands))
+        return time.perf_counter() - start
 
-    def _check(self, case: Case, want: Expected) -> str:
-        program, shapes = self._program(case, want)
-        reason = _check_form(want, shapes)
-        if reason:
-            return reason
-        operands = _operands(case, want)
-        kept = {name: array.copy() for name, array in operands.items()}
-        on_device = jax.device_put(self._traced(case, operands), self.device)
-        got = self._call(program, want, on_device)
+    def _begin(self, doing: str) -> None:
+        self.doing = doing
+        self._mark(doing)
+
+    def _check(self, case: Case) -> str:
+        program, wants = self._program(case, self.devices[0]), self._wants(case)
+        operands = self._operands(case)
+        kept = {name: array.tobytes() for name, array in operands.items()}
+        on_device = jax.device_put(operands, self.devices[0])
+        got = program(on_device)
         for name, array in on_device.items():
-            if np.asarray(array).tobytes() != kept[name].tobytes():
+            if np.asarray(array).tobytes() != kept[name]:
                 return f"it wrote into its input {name!r}"
-        reason = difference(case, want, got)
+        reason = _difference(case, wants, got)
         if reason:
             return reason
-        again = self._call(program, want, on_device)
-        for name, first, second in zip(want.names, got, again, strict=True):
-            if first.tobytes() != second.tobytes():
-                return f"called twice, it gave two different {name}: not deterministic"
+        again = program(on_device)
+        for want, first, second in zip(wants, got, again, strict=True):
+            for name, one, other in zip(want.names, first, second, strict=True):
+                if _bytes(one) != _bytes(other):
+                    text = f"called twice, it gave two different {name}"
+                    return f"{text}: not deterministic"
         return ""
 
-    def _check_weighted(self, case: Case, sums: Expected) -> str:
-        for dtype in ("float32", "float64")[: 1 + _x64()]:
-            reason = self._check(case, weighted(sums, dtype))
-            if reason:
-                return f"synjit_weighted: {reason}"
-        return ""
-
-    def _check_calls(self, case: Case, want: Expected) -> str:
-        program, shapes = self._program(case, want)
-        reason = _check_form(want, shapes)
+    def _check_calls(self, case: Case) -> str:
+        program = self._program(case, self.devices[0])
+        operands = jax.device_put(self._operands(case), self.devices[0])
+        results = [program(operands) for _ in range(CALLS)]
+        reason = _difference(case, self._wants(case), results[0])
         if reason:
             return reason
-        operands = jax.device_put(self._traced(case, operands_of(case)), self.device)
-
-        x64 = _x64()  # a thread of its own has its own
-
-        def calls(number: int) -> list[list[jax.Array]]:
-            with jax.enable_x64(x64):
-                return [program(self._poison(want), operands) for _ in range(number)]
-
-        def first_wrong(results: list[list[jax.Array]]) -> int | None:
-            found = [b"".join(np.asarray(r).tobytes() for r in rs) for rs in results]
-            return next((i for i, f in enumerate(found) if f != found[0]), None)
-
-        results = calls(CALLS)
-        reason = difference(case, want, [np.asarray(r) for r in results[0]])
-        if reason:
-            return reason
-        wrong = first_wrong(results)
+        found = [_bytes(result) for result in results]
+        wrong = next((i for i, f in enumerate(found) if f != found[0]), None)
         if wrong is not None:
             return (
                 f"not deterministic: call {wrong + 1} of {CALLS} equal ones "
                 "gave another result than the first"
             )
-        with ThreadPoolExecutor(THREADS) as pool:
-            parts = pool.map(lambda _: calls(CALLS_PER_THREAD), range(THREADS))
-            together = [result for part in parts for result in part]
-        if first_wrong([results[0], *together]) is not None:
-            return (
-                f"not deterministic: called from {THREADS} threads at once, "
-                "it gave another result"
-            )
         return ""
 
-    # --- compiling and calling ----------------------------------------------------
+    def _check_threads(self, case: Case) -> str:
+        number = max(THREADS, len(self.devices))
+        calls = []
+        for i in range(number):
+            own = replace(case, seed=case.seed + i)
+            device = self.devices[i % len(self.devices)]
+            program = self._program(own, device)
+            operands = jax.device_put(self._operands(own), device)
+            got = program(operands)
+            reason = _difference(own, self._wants(own), got)
+            if reason:
+                return f"on device {device}: {reason}" if i else reason
+            calls.append((program, operands, _bytes(got)))
 
-    def _program(self, case: Case, want: Expected) -> tuple[Any, list[Any]]:
-        """Compile what a case needs, and say what comes out of it."""
+        def again(call: tuple[Program, Any, bytes]) -> bool:
+            program, operands, right = call
+            with usual_settings(x64):
+                results = [program(operands) for _ in range(CALLS_PER_THREAD)]
+            return all(_bytes(result) == right for result in results)
+
+        x64 = _x64()  # a thread of its own has its own
+        with ThreadPoolExecutor(number) as pool:
+            if not all(pool.map(again, calls)):
+                return (
+                    f"called from {number} threads at once, each with a matrix of its "
+                    "own, it gave another result: is memory shared by calls?"
+                )
+        return ""
+
+    # --- what is given, and what is wanted ----------------------------------------
+
+    def _weighing_dtypes(self, case: Case) -> tuple[str, ...]:
+        """List the dtypes in which sums of events are weighed, if they are at all."""
+        if case.product != "events" or not self.registered.weighs:
+            return ()
+        return ("float32", "float64")[: 1 + _x64()]
+
+    def _wants(self, case: Case) -> list[Expected]:
+        """Compute the results of the product's hook, and of ``synjit_weighted``."""
+        want = expected(case)
+        dtypes = self._weighing_dtypes(case)
+        return [want, *(weighted(want, dtype, case.weights) for dtype in dtypes)]
+
+    def _operands(self, case: Case) -> dict[str, NDArray]:
+        """Give the operands that are traced; weights are named after their dtypes."""
+        operands = _named(case)
+        if case.concrete:
+            operands = {k: v for k, v in operands.items() if k not in Matrix._fields}
+        for dtype in self._weighing_dtypes(case):
+            for name, weight in zip(WEIGHT_OPERANDS, case.weights, strict=True):
+                operands[f"{name} {dtype}"] = np.array([weight], dtype)
+        return operands
+
+    # --- compiling ----------------------------------------------------------------
+
+    def _program(self, case: Case, device: Any) -> Program:
+        """Compile all products of a case, which give what ``_wants`` lists."""
         problem = problem_of(case, self.platform)
-        for asked in self.registered.asked(problem):
+        problems = self.registered.asked(problem)
+        problems += map(problem.of_one_block, self._weighing_dtypes(case))
+        for asked in problems:
             refusal = self.registered.hook.synjit_refuses(problem=asked)
             if refusal:
                 raise Refused(refusal)
-        matrix = (case.seed, case.origin, case.prob) if case.concrete else None
-        key = (problem, matrix, want.names, want.dtype)
+        matrix = (case.seed, case.origin, case.prob, case.table)
+        key = (problem, matrix if case.concrete else None, _x64(), device)
         if key not in self._programs:
-            self._programs[key] = self._compile(problem, case, want)
-        program: tuple[Any, list[Any]] = self._programs[key]
+            self._programs[key] = self._compile(problem, case, device)
+        program: Program = self._programs[key]
         return program
 
-    def _compile(
-        self, problem: Problem, case: Case, want: Expected
-    ) -> tuple[Any, list[Any]]:
-        operands = _operands(case, want)
-        traced = self._traced(case, operands)
-        constants = {k: jnp.asarray(v) for k, v in operands.items() if k not in traced}
-        shapes: list[Any] = []
-        weigh = case.product == "events" and "w_loc" in operands
+    def _compile(self, problem: Problem, case: Case, device: Any) -> Program:
+        operands, dtypes = self._operands(case), self._weighing_dtypes(case)
+        constants = {k: v for k, v in _named(case).items() if k not in operands}
 
-        def program(poisoned: list[jax.Array], arrays: dict[str, jax.Array]) -> Any:
+        def program(
+            poisoned: list[list[jax.Array]], arrays: dict[str, jax.Array]
+        ) -> list[list[jax.Array]]:
             del poisoned  # donated: the results are written over them
-            trace = self.registered.weighted if weigh else self.registered.call
-            results = trace(problem, {**constants, **arrays})
-            shapes[:] = [(r.shape, np.dtype(r.dtype)) for r in results]
+            given = {k: jnp.asarray(v) for k, v in constants.items()}
+            given |= {k: v for k, v in arrays.items() if " " not in k}
+            matrix = Matrix(*(given.pop(k) for k in Matrix._fields))
+            results = [self.registered.call(problem, matrix, *given.values())]
+            for dtype in dtypes:
+                weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
+                one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
+                results.append(self.registered.call(*one, given["x"], *weights))
             return results
 
-        with warnings.catch_warnings():
+        poisoned = _poison(self._wants(case), device)
+        with unchanged_configuration(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Some donated buffers were not usable")
             compiled = (
                 jax.jit(program, donate_argnums=0, keep_unused=True)
-                .trace(self._poison(want), jax.device_put(traced, self.device))
+                .trace(poisoned(), jax.device_put(operands, device))
                 .lower()
                 .compile()
             )
-        return compiled, shapes
-
-    @staticmethod
-    def _traced(case: Case, operands: dict[str, NDArray]) -> dict[str, NDArray]:
-        if not case.concrete:
-            return operands
-        return {k: v for k, v in operands.items() if k not in MATRIX_OPERANDS}
-
-    def _poison(self, want: Expected) -> list[jax.Array]:
-        """Make buffers full of rubbish, of the results' shapes, to be donated."""
-        key = (want.dtype, tuple(result.shape for result in want.results))
-        if key not in self._poisoners:
-            fill = jax.jit(
-                lambda: [
-                    jnp.full(shape, poison(want.dtype), want.dtype) for shape in key[1]
-                ],
-                out_shardings=jax.sharding.SingleDeviceSharding(self.device),
-            )
-            self._poisoners[key] = fill
-        filled: list[jax.Array] = self._poisoners[key]()
-        return filled
-
-    def _call(self, program: Any, want: Expected, operands: Any) -> list[NDArray]:
-        results = program(self._poison(want), operands)
-        return [np.asarray(result) for result in results]
+        return lambda given: compiled(poisoned(), given)
 
 
-def _check_form(want: Expected, shapes: list[Any]) -> str:
+def _poison(wants: list[Expected], device: Any) -> Callable[[], list[list[jax.Array]]]:
+    """Make a function that makes buffers full of rubbish, to be donated."""
+    full = [
+        [np.full(r.shape, poison(want.dtype), want.dtype) for r in want.results]
+        for want in wants
+    ]
+    return lambda: jax.device_put(full, device, may_alias=False)
+
+
+def _bytes(results: Any) -> bytes:
+    return b"".join(np.asarray(result).tobytes() for result in jax.tree.leaves(results))
+
+
+def _difference(case: Case, wants: list[Expected], got: list[list[jax.Array]]) -> str:
+    """Describe what is wrong with the results of a case; empty if nothing is."""
+    loc, scale = case.weights
+    weighing = f"synjit_weighted, w_loc={loc:g}, w_scale={scale:g}: "
+    for i, (want, results) in enumerate(zip(wants, got, strict=True)):
+        reason = _wrong_form(want, results) or difference(
+            case, want, [np.asarray(result) for result in results]
+        )
+        if reason:
+            return weighing + reason if i else reason
+    return ""
+
+
+def _wrong_form(want: Expected, results: list[jax.Array]) -> str:
     """Compare number, shapes and dtypes of what a hook returned with the contract."""
-    if len(shapes) != len(want.names):
-        return f"it returned {len(shapes)} arrays, not {len(want.names)}"
-    for name, (shape, dtype), right in zip(
-        want.names, shapes, want.results, strict=True
-    ):
-        if shape != right.shape:
-            return f"{name} has the shape {shape}, not {right.shape}"
-        if dtype != want.dtype:
-            return f"{name} has the dtype {dtype}, not {want.dtype}"
+    if len(results) != len(want.names):
+        return f"it returned {len(results)} arrays, not {len(want.names)}"
+    for name, result, right in zip(want.names, results, want.results, strict=True):
+        if result.shape != right.shape:
+            return f"{name} has the shape {result.shape}, not {right.shape}"
+        if result.dtype != want.dtype:
+            return f"{name} has the dtype {result.dtype}, not {want.dtype}"
     return ""
 
 

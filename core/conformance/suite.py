@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeVar
 
 import jax
 
+from synjit.settings import usual_settings
+
+from .case_lists import HUGE, new_suite_seed
 from .cases import Case
 from .checks import FULL_COUNT, Check, checks_of, full_checks
 from .runner import Refused, Runner
@@ -19,6 +25,10 @@ from .transforms import run_transform
 
 Status = Literal["passed", "failed", "refused", "known gap"]
 T = TypeVar("T")
+
+PARTS = 256  # of a case of 2^31 entries, of which one tells how long all would take
+SECONDS_OF_HUGE = 30.0  # a call
+LEAST = 0.6  # of the checks of one product at least, or there is no such product
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,10 @@ class Report:
         Number of checks that there must be.
     results : list of Result
     faults : list of str
-        What is wrong beside the checks: gaps that are none any more.
+        What is wrong beside the checks: gaps that are none any more, or that nearly
+        all is one.
+    suite_seed : int or None
+        Of the cases that were drawn at random.
     """
 
     backend: str
@@ -55,6 +68,7 @@ class Report:
     required: int = 0
     results: list[Result] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    suite_seed: int | None = None
 
     def by_status(self, status: Status) -> list[Result]:
         """Return the results of a status."""
@@ -103,6 +117,7 @@ def run(
     *,
     stop: bool = False,
     runner: Runner | None = None,
+    x64: bool | None = None,
 ) -> Report:
     """Run cases on a backend, on this process's first device of a platform.
 
@@ -114,14 +129,18 @@ def run(
     stop : bool
         Stop at the first failure.
     runner : Runner, optional
-        For who wants to watch.
+        Supply one to observe progress.
+    x64 : bool, optional
+        Whether 64-bit types are on; as they are, if left.
 
     Returns
     -------
     Report
     """
     runner = runner or Runner(registered, platform)
-    checks = checks_of(cases)
+    if x64 is None:
+        x64 = bool(jax.config.read("jax_enable_x64"))
+    checks = checks_of(cases, x64=x64)
     report = Report(registered.backend.name, platform, len(checks))
     for check in checks:
         result = run_check(runner, check)
@@ -159,14 +178,14 @@ def run_full(
     """
     runner = Runner(registered, platform)
     report = Report(registered.backend.name, platform, FULL_COUNT)
+    report.suite_seed = new_suite_seed()
     gaps = registered.backend.known_gaps
-    for check in full_checks():
+    for check in full_checks(report.suite_seed):
         if not fnmatchcase(str(check), only):
             continue
 
         def work(check: Check = check) -> Result:
-            with jax.enable_x64(check.x64):
-                return declared(run_check(runner, check), gaps)
+            return declared(run_check(runner, check), gaps)
 
         try:
             result = in_thread(work, limit)
@@ -177,26 +196,53 @@ def run_full(
         progress(result)
         if result.seconds >= limit:
             break
-    report.faults = stale_gaps(report.results, gaps) if only == "*" else []
+    if only == "*":
+        report.faults = stale_gaps(report.results, gaps) + too_few(report.results)
     return report
 
 
 def run_check(runner: Runner, check: Check) -> Result:
-    """Run one check."""
+    """Run one check, whatever JAX's configuration is."""
     start = time.perf_counter()
     status: Status
     try:
-        if check.case is None:
-            name = runner.registered.backend.name
-            reason = run_transform(check.transform, name, runner.platform)
-        elif check.what == "calls":
-            reason = runner.check_calls(check.case)
-        else:
-            reason = runner.check(check.case)
+        with usual_settings(check.x64):
+            if check.case is None:
+                name = runner.registered.backend.name
+                reason = run_transform(check.transform, name, runner.platform)
+            elif check.case.shape == HUGE and (slow := _too_slow(runner, check.case)):
+                return Result(check, "known gap", slow, time.perf_counter() - start)
+            elif check.what == "calls":
+                reason = runner.check_calls(check.case)
+            elif check.what == "threads":
+                reason = runner.check_threads(check.case)
+            else:
+                reason = runner.check(check.case)
         status = "failed" if reason else "passed"
     except Refused as refusal:
         reason, status = str(refusal), "refused"
+    if status == "failed" and check.case and check.case.about:
+        reason = f"{reason} ({check.case.about})"
     return Result(check, status, reason, time.perf_counter() - start)
+
+
+def _too_slow(runner: Runner, case: Case) -> str:
+    """Say that a case of 2^31 entries is too much for who goes through all of them.
+
+    By the time of a part of it, unless what runs is an interpreter, which is.
+    """
+    if runner.platform in runner.registered.backend.interpreted_on:
+        return "an interpreter is not asked for a matrix of 2^31 entries"
+    part = replace(case, shape=(case.shape[0], case.shape[1] // PARTS))
+    try:
+        seconds = PARTS * runner.seconds(part)
+    except Refused:
+        raise
+    except Exception:  # noqa: BLE001, whatever a backend may raise: the check says what
+        return ""
+    if seconds < SECONDS_OF_HUGE:
+        return ""
+    return f"2^31 entries would take {seconds:.0f} s, by a part of them: not asked for"
 
 
 # --- known gaps -------------------------------------------------------------------
@@ -222,31 +268,106 @@ def stale_gaps(results: Sequence[Result], gaps: Sequence[tuple[str, str]]) -> li
     ]
 
 
+def too_few(results: Sequence[Result]) -> list[str]:
+    """Say that a backend refuses too much to be called one: in words, or nothing."""
+    all_of = Counter(r.case.product for r in results if r.case)
+    ran = [r for r in results if r.status in {"passed", "failed"}]
+    ran_of = Counter(r.case.product for r in ran if r.case)
+    if any(ran_of[product] >= LEAST * all_of[product] for product in all_of):
+        return []
+    fault = (
+        f"only {len(ran)} of {len(results)} checks ran, and of no product "
+        f"{LEAST:.0%} of its own: gaps excuse what a backend cannot take, not that it "
+        "takes next to nothing"
+    )
+    return [fault]
+
+
 # --- a time limit -----------------------------------------------------------------
 
+TICK = 0.2  # seconds, after which it is looked how far the work is
+STARVED = 0.02  # of a processor: who gets less is waiting, not working
 
-def in_thread(work: Callable[[], T], limit: float) -> T:
+
+def in_thread(
+    work: Callable[[], T], limit: float, progress: Callable[[], object] = lambda: None
+) -> T:
     """Run in a thread of its own, and not for ever.
+
+    A time limit is for what hangs. So the clock starts again whenever there is
+    progress, and on a busy machine it goes as slowly as this process is served: by its
+    processor time, as long as that grows at all.
+
+    Parameters
+    ----------
+    work : callable
+    limit : float
+        Seconds without progress.
+    progress : callable
+        Gives something else whenever there was some.
 
     Raises
     ------
     TimeoutError
-        It took longer than ``limit`` seconds; the thread is left to itself.
+        The limit was reached. The thread is told to stop, as it is when Ctrl-C comes
+        while it is waited for.
     """
     outcome: list[T] = []
     errors: list[BaseException] = []
+    done = threading.Event()  # Thread.join, interrupted, takes the thread for dead
 
     def target() -> None:
+        _running[thread] = done
         try:
             outcome.append(work())
         except BaseException as error:  # noqa: BLE001, raised again below
             errors.append(error)
+        finally:
+            _running.pop(thread, None)
+            done.set()
 
     thread = threading.Thread(target=target, name="synjit-conformance", daemon=True)
-    thread.start()
-    thread.join(limit)
+    spent, seen = 0.0, progress()
+    wall, processor = time.monotonic(), time.process_time()
+    try:
+        thread.start()
+        # Ctrl-C that comes just before a wait is heard of after it: so it is in pieces.
+        while spent < limit and not done.wait(min(TICK, limit - spent)):
+            passed, served = time.monotonic() - wall, time.process_time() - processor
+            wall, processor = wall + passed, processor + served
+            spent += min(passed, served) if served > STARVED * passed else passed
+            now = progress()
+            if now != seen:
+                spent, seen = 0.0, now
+        late = not done.is_set()
+    finally:
+        _stop(thread)
+    if late:
+        raise TimeoutError(f"{limit:g}")
     if errors:
         raise errors[0]
-    if not outcome:
-        raise TimeoutError(f"{limit:g}")
     return outcome[0]
+
+
+PATIENCE = 5.0  # seconds at exit, for threads that do not stop
+_running: dict[threading.Thread, threading.Event] = {}
+
+
+def _stop(thread: threading.Thread) -> None:
+    """Have SystemExit raised in a thread, which it meets when it next runs Python.
+
+    A compiler comes back to Python every second or so; what hangs elsewhere goes on.
+    """
+    if thread in _running and thread.ident is not None:
+        number = ctypes.c_ulong(thread.ident)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(SystemExit))
+
+
+@atexit.register
+def _stop_all() -> None:
+    """Let no thread compile while Python is taken down: that would crash it."""
+    end = time.monotonic() + PATIENCE
+    for thread, done in list(_running.items()):
+        while time.monotonic() < end and not done.is_set():
+            _stop(thread)
+            done.wait(1.0)

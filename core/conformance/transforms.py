@@ -16,13 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-import synjit
 from synjit import reference
 
 from .expected import window
+from .runner import Refused
 
 SEED, PROB, SHAPE = 5, 0.1, (1100, 50)
 UNIT = 2.0**-reference.normal.UNIT_BITS
+
+
+def _products() -> Any:
+    """Import the products when they are called: they stand on the gate."""
+    from synjit import products
+
+    return products
 
 
 def _events(batch: int = 1) -> NDArray[np.bool_]:
@@ -58,7 +65,7 @@ def vmap_events(backend: str) -> str:
     events = _events(6)
 
     def one(vector: jax.Array) -> jax.Array:
-        result: jax.Array = synjit.binary_jitnmv(
+        result: jax.Array = _products().binary_jitnmv(
             1.0, 0.5, PROB, vector, SEED, shape=SHAPE, backend=backend
         )
         return result
@@ -72,7 +79,7 @@ def vmap_seeds(backend: str) -> str:
     events = _events()[:, 0]
 
     def one(seed: jax.Array) -> jax.Array:
-        result: jax.Array = synjit.binary_jitnmv(
+        result: jax.Array = _products().binary_jitnmv(
             1.0, 0.5, PROB, events, seed, shape=SHAPE, backend=backend
         )
         return result
@@ -88,7 +95,7 @@ def grad_weights(backend: str) -> str:
     events = _events()[:, 0]
 
     def loss(loc: float, scale: float) -> jax.Array:
-        y = synjit.binary_jitnmv(
+        y = _products().binary_jitnmv(
             loc, scale, PROB, events, SEED, shape=SHAPE, backend=backend
         )
         return jnp.sum(y)
@@ -104,7 +111,9 @@ def grad_values(backend: str) -> str:
     v, u = _values(SHAPE[1])[:, 0], _values(SHAPE[0])[:, 0]
 
     def loss(values: jax.Array) -> jax.Array:
-        y = synjit.jitnmv(1.0, 0.5, PROB, values, SEED, shape=SHAPE, backend=backend)
+        y = _products().jitnmv(
+            1.0, 0.5, PROB, values, SEED, shape=SHAPE, backend=backend
+        )
         return jnp.vdot(u, y)
 
     w = ones + 0.5 * z
@@ -117,7 +126,7 @@ def grad_events(backend: str) -> str:
     u = _values(SHAPE[0])[:, 0]
 
     def loss(vector: jax.Array) -> jax.Array:
-        y = synjit.binary_jitnmv(
+        y = _products().binary_jitnmv(
             1.0, 0.5, PROB, vector, SEED, shape=SHAPE, backend=backend
         )
         return jnp.vdot(u, y)
@@ -133,7 +142,7 @@ def jvp_transposed(backend: str) -> str:
     u, change = _values(SHAPE[0], 2).T
 
     def f(values: jax.Array) -> Any:
-        return synjit.jitnmv(
+        return _products().jitnmv(
             1.0, 0.5, PROB, values, SEED, shape=SHAPE, transpose=True, backend=backend
         )
 
@@ -148,10 +157,10 @@ def loop(backend: str) -> str:
     start = _events()[:, 0]
 
     def step(events: jax.Array, _: Any) -> Any:
-        up = synjit.binary_jitnmv(
+        up = _products().binary_jitnmv(
             1.0, 0.0, PROB, events, SEED, shape=SHAPE, backend=backend
         )
-        down = synjit.binary_jitnmv(
+        down = _products().binary_jitnmv(
             1.0, 0.0, PROB, up > 2, SEED, shape=SHAPE, transpose=True, backend=backend
         )
         return down > 8, down
@@ -180,10 +189,23 @@ TRANSFORMS: dict[str, Callable[[str], str]] = {
 
 
 def run_transform(name: str, backend: str, platform: str) -> str:
-    """Run one of these checks on a platform's first device; say what is wrong."""
+    """Run one of these checks on a platform's first device; say what is wrong.
+
+    Raises
+    ------
+    Refused
+        The backend does not take what the transformation makes of the product.
+    """
+    from synjit.dispatch import REFUSES, BackendError
+
     device = jax.local_devices(backend=platform)[0]
     try:
         with jax.default_device(device), jax.enable_x64(False):
             return TRANSFORMS[name](backend)
+    except BackendError as error:
+        reason = error.reasons.get(backend, "")
+        if reason.startswith(REFUSES):
+            raise Refused(reason.removeprefix(REFUSES)) from error
+        return f"it raised BackendError: {error}"
     except Exception as error:  # noqa: BLE001, whatever a backend may raise
         return f"it raised {type(error).__name__}: {error}"

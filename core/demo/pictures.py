@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import brainunit as u
 import numpy as np
 
+from synjit.files import write_whole
+
 if TYPE_CHECKING:
     from .simulation import Activity
 
 # Okabe and Ito's blue and vermilion: apart for colour-blind readers and in grey.
 COLOURS = {True: "#0072B2", False: "#D55E00"}
+FILES = ("raster.png", "rates.png", "activity.png")
 KINDS = {True: "excitatory", False: "inhibitory"}
 RASTER_MS = 400  # the most that is shown of the raster and of the activity
 BIN_MS = 2  # of the activity
@@ -50,16 +54,16 @@ def draw(activity: Activity, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, size, paint in (
-        ("raster", (7.0, 6.0), _raster),
-        ("rates", (7.0, 3.4), _rates),
-        ("activity", (7.0, 7.2), _activity),
-    ):
+    sizes = ((7.0, 6.0), (7.0, 3.4), (7.0, 7.2))
+    painters = (_raster, _rates, _activity)
+    for name, size, paint in zip(FILES, sizes, painters, strict=True):
         with rc_context(STYLE):
             figure = Figure(figsize=size)
             paint(figure, activity)
-            paths.append(folder / f"{name}.png")
-            figure.savefig(paths[-1])
+            picture = BytesIO()
+            figure.savefig(picture, format="png")
+            paths.append(folder / name)
+            write_whole(paths[-1], picture.getvalue())
     return paths
 
 

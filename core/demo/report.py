@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,16 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import brainunit as u
 
-from synjit import explain
+from synjit import __version__, explain
+from synjit.files import check_writable, write_whole
 from synjit.reference import DRAW_VERSION
 
 from .dynamics import connections
 from .microcircuit import BYTES_PER_SYNAPSE
+from .pictures import FILES, draw
 from .simulation import simulate
 
 if TYPE_CHECKING:
     from .microcircuit import Quantity
     from .simulation import Activity
+
+SUMMARY = "summary.json"
 
 
 def run(
@@ -32,6 +35,8 @@ def run(
     seed: int = 0,
     out: str | Path | None = None,
     backend: str | None = None,
+    *,
+    pictures: bool = True,
 ) -> Activity:
     """Simulate the microcircuit and print what it is, does and did.
 
@@ -41,43 +46,37 @@ def run(
         As for `simulate`.
     out : path, optional
         Folder for the pictures and `summary.json`; without one, neither is made.
+    pictures : bool
+        Whether to draw them; the numbers alone need no matplotlib.
 
     Returns
     -------
     Activity
     """
-    if out is not None and find_spec("matplotlib") is None:
+    folder = None if out is None else Path(out)
+    if folder and pictures and find_spec("matplotlib") is None:
         raise ModuleNotFoundError(
-            "the pictures need matplotlib: pip install 'synjit[demo]', or run without"
-            " an output folder (--no-pictures)"
+            "the pictures need matplotlib: pip install 'synjit[demo]', or do without"
+            " (--no-pictures)"
         )
-    if out is not None:
-        _check_folder(Path(out))
+    if folder:
+        drawn = FILES if pictures else ()
+        check_writable(*(folder / name for name in (*drawn, SUMMARY)))
     activity = simulate(scale, duration, transient, seed, backend, report=_say)
     _say("")
     _say(table(activity))
     _say("")
     _say(_cost(activity))
-    if out is not None:
-        from .pictures import draw
-
-        for path in draw(activity, out):
+    if folder and pictures:
+        for path in draw(activity, folder):
             _say(f"picture: {path}")
-        path = Path(out) / "summary.json"
+    if folder:
+        path = folder / SUMMARY
         numbers = summary(activity, scale=scale, seed=seed, backend=backend)
-        path.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(numbers, indent=1) + "\n").encode())
         _say(f"summary: {path}")
     return activity
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse, before the simulation, a folder that could not be made after it."""
-    parents = (folder.absolute(), *folder.absolute().parents)
-    there = next(path for path in parents if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(f"{there} is not a folder")
-    if not os.access(there, os.W_OK):
-        raise PermissionError(f"the folder {there} cannot be written")
 
 
 def summary(
@@ -117,10 +116,11 @@ def summary(
         "peak_memory_bytes": peak_memory(),
         "seed": seed,
         "scale": scale,
-        "backend": backend or explain("blocks", grid=grid).backend,
+        "backend": backend or explain("weighted", grid=grid).backend,
         "versions": {
             "draw": DRAW_VERSION,
-            **{name: version(name) for name in ("synjit", "jax", "numba", "numpy")},
+            "synjit": __version__,
+            **{name: version(name) for name in ("jax", "numba", "numpy")},
         },
     }
 

@@ -8,6 +8,9 @@ a project's own conftest has had its say.
 
 from __future__ import annotations
 
+import os
+import secrets
+
 import pytest
 
 
@@ -22,4 +25,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="PATTERN=REASON",
         help="a declared refusal, besides those that the backend declares itself",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw a seed of random cases for all of pytest's processes: xdist's inherit it."""
+    if config.getoption("--synjit-backend") is None:
+        return
+    os.environ.setdefault("SYNJIT_SUITE_SEED", str(secrets.randbelow(2**32)))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name the seed, where a backend is held to the reference."""
+    if config.getoption("--synjit-backend") is None:
+        return None
+    return (
+        f"synjit: random cases of SYNJIT_SUITE_SEED={os.environ['SYNJIT_SUITE_SEED']}"
     )

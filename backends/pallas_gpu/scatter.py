@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane is a chunk of an active column: its connections are listed."""
+"""A lane is a chunk of an active column, and scatters its connections."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
+from synjit.draw_jax import u32
+from synjit.hookspecs import Matrix
+
+from .accumulators import Terms, terms_of
 from .atomics import scatter_add
-from .draw import make_keys, place, u32, weight, window
-from .lanes import LANES, i32, lanes, strided, zero
-from .terms import Terms, terms_of
+from .draw import window
+from .lanes import i32, lanes, strided, zero
+from .workspace import LANES
 
 # Lanes that a device is expected to have at work at once, as a power of two.
 LOG2_RESIDENT = 17
 
 
-def list_columns(
-    seed: Any,
-    origin: Any,
-    law: Any,
-    table: Any,
+def kernel(
+    matrix: Matrix,
     active: Any,
     count: Any,
     operand: Any,
@@ -46,11 +47,11 @@ def list_columns(
         Words of event bits, or values, of all columns.
     sums
         Accumulators, (rows * batch,), given (and not used) as inputs before they
-        are given as outputs: for events one, int64, N in its high and Z in its low
+        are given as outputs: for events one, int64, N in its low and Z in its high
         half; for floats A and B.
     """
     sums = sums[len(sums) // 2 :]
-    view = window(seed, origin, law, rows, device)
+    view = window(matrix, rows, device)
     terms = terms_of(operand, batch, floats=floats, active=True)
     chunks = view.chunks
     items = count[0] * chunks
@@ -69,16 +70,15 @@ def list_columns(
         item = jnp.where(valid, item, i32(0))
         column = active[lax.div(item, chunks)]
         chunk = view.first_chunk + lax.rem(item, chunks).astype(jnp.uint32)
-        keys = make_keys(
-            view, law, view.left + column.astype(jnp.uint32), chunk, inverse=False
-        )
-        length = jnp.where(valid, keys.count.astype(jnp.int32), i32(0))
+        numbered = view.left + column.astype(jnp.uint32)
+        keys = view.keys(numbered, chunk, inverse=False)
+        length = jnp.where(valid, keys.chunk.counts.astype(jnp.int32), i32(0))
         start = chunk << view.log2_chunk
 
         def connections(i: jax.Array, state: None) -> None:
             t = (i << log2_share) + (lane & (share - i32(1)))
-            row = start + place(view, keys, t.astype(jnp.uint32))
-            z = weight(table, keys.weights, row)
+            row = start + view.place(keys, t.astype(jnp.uint32))
+            z = view.weight(keys, row)
             row = row - view.top
             inside = (t < length) & (row < u32(rows))
             at = row.astype(jnp.int32) * i32(batch)
@@ -113,7 +113,7 @@ def _add_events(
     batch: int,
     device: bool,
 ) -> None:
-    one_and_z = z.astype(jnp.int64) + np.int64(2**32)
+    one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
 
     def add(b: Any) -> None:
         mask = inside & terms.present(column, b)

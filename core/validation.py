@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import reference, units
-from .law import traced_law
+from .binomial import traced_law
 from .primitives import undifferentiable_prob, whole
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -133,24 +134,29 @@ def _known_law(prob: float) -> Probability:
 # --- weights ----------------------------------------------------------------------
 
 
-class Weights(NamedTuple):
-    """w_loc and w_scale as scalars in one unit."""
+class Parameters(NamedTuple):
+    """Parameters of the weights, as scalars in one unit."""
 
-    loc: jax.Array
-    scale: jax.Array
+    numbers: tuple[Any, ...]
     unit: Any
 
 
-def check_weights(w_loc: Any, w_scale: Any) -> Weights:
-    """Two real numbers of the same dimension, given as scalars or arrays of one.
+def check_parameters(values: Sequence[Any], names: Sequence[str]) -> Parameters:
+    """Real numbers of one dimension, given as scalars or arrays of one.
 
     Raises
     ------
     brainunit.DimensionMismatchError
         Their dimensions differ.
     """
-    loc, scale, unit = units.split_pair(w_loc, w_scale, "w_loc and w_scale")
-    return Weights(_scalar(loc, "w_loc"), _scalar(scale, "w_scale"), unit)
+    first, *others = values
+    if others:
+        (second,) = others
+        *numbers, unit = units.split_pair(first, second, " and ".join(names))
+    else:
+        first, unit = units.split(first)
+        numbers = [first]
+    return Parameters(tuple(map(_scalar, numbers, names)), unit)
 
 
 def _scalar(value: Any, name: str) -> Any:

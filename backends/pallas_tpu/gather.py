@@ -16,14 +16,16 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
+from synjit import draw_jax
+
 from . import columns, draw
 from .parameters import Parameters, add
-from .sizes import LIST_BLOCK, Sizes
+from .workspace import LIST_BLOCK, Sizes
 
 
 def kernel(
     parameters_ref: Any,
-    limits_ref: Any,
+    connectivity_ref: Any,
     table_ref: Any,
     rows_ref: Any,
     given_ref: Any,
@@ -40,7 +42,8 @@ def kernel(
     Parameters
     ----------
     parameters_ref : int32 (parameters.SIZE,), scalars
-    limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
+    connectivity_ref : uint32 (CONNECTIVITY_ROWS, LANES)
+    table_ref : uint32 (words // LANES, LANES)
     rows_ref : int32 (1, 1, LIST_BLOCK), scalars
     given_ref : int32 (1, 1, LIST_BLOCK) or float32 (1, batch, LIST_BLOCK), scalars
         Of events, a word for each row, with a bit for each vector; or values.
@@ -52,7 +55,7 @@ def kernel(
     p = Parameters(parameters_ref, log2_chunk)
     block = pl.program_id(2)
     column = columns.numbers(p, pl.program_id(1), sizes.sublanes)
-    limits, table = limits_ref[...], table_ref[...]
+    connectivity, table = connectivity_ref[...], table_ref[...]
 
     @pl.when(block == 0)
     def begin() -> None:
@@ -67,12 +70,12 @@ def kernel(
 
         @pl.when(chunk != chunk_ref[0])
         def make_keys() -> None:
-            columns.make_chunk_words(p, column, chunk, limits, keys_ref)
+            columns.make_chunk_words(p, column, chunk, connectivity, keys_ref)
             chunk_ref[0] = chunk
 
         keys, weight_words = columns.load(keys_ref, slice(None))
         rows = jnp.full(column.shape, row, jnp.int32).astype(jnp.uint32)
-        connected = draw.connected(rows, keys, p.log2_chunk)
+        connected = draw_jax.connected(rows, keys, p.log2_chunk)
         z = draw.weight(rows, weight_words, table)
         for b in range(sizes.batch):
             if given_ref.dtype == jnp.float32:

@@ -135,8 +135,8 @@ def elements_at_once(problem: Problem) -> int:
     return unroll(problem) * REGISTER
 
 
-def refusal(problem: Problem, memory: int | None = None) -> str:
-    """Say why a problem cannot be taken; empty if it can.
+def refusal(problem: Problem, memory: int | None = None) -> str | None:
+    """Say why a problem cannot be taken; None if it can.
 
     Parameters
     ----------
@@ -174,4 +174,4 @@ def refusal(problem: Problem, memory: int | None = None) -> str:
             f"operands, results and workspace take {needed} bytes, and the device "
             f"has {memory}; take fewer rows, columns or vectors at a time"
         )
-    return ""
+    return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What products sum up, and the sums that a lane keeps to itself."""
+"""Accumulators: what products sum up, and the sums that a lane keeps to itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from .draw import u32
+from synjit.draw_jax import u32
+
 from .lanes import i32
 
 

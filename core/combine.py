@@ -59,4 +59,4 @@ def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:
         for other in others:
             total = total + other
         sums.append(total)
-    return jnp.concatenate(sums)
+    return jnp.concatenate(sums) if len(sums) > 1 else sums[0]

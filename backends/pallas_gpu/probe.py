@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane is a row, or several: it asks every active column."""
+"""A lane is a row, or several: it probes every active column."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from .draw import make_keys, probe, u32, weight, window
-from .lanes import LANES, LOG2_ROWS, ROWS, i32, lanes, strided, zero
-from .terms import add_where, no_sums, terms_of, write_sums
+from synjit.draw_jax import u32
+from synjit.hookspecs import Matrix
+
+from .accumulators import add_where, no_sums, terms_of, write_sums
+from .draw import rows_of_block, window
+from .lanes import i32, lanes, strided, zero
+from .workspace import LANES, ROWS
 
 
-def ask_rows(
-    seed: Any,
-    origin: Any,
-    law: Any,
-    table: Any,
+def kernel(
+    matrix: Matrix,
     active: Any,
     count: Any,
     operand: Any,
@@ -34,7 +35,7 @@ def ask_rows(
     device: bool,
     floats: bool,
 ) -> None:
-    """Ask every active column, ROWS rows at a time; of LANES columns keys at once.
+    """Probe every active column, ROWS rows at a time; of LANES columns keys at once.
 
     Parameters
     ----------
@@ -47,12 +48,9 @@ def ask_rows(
     block = lax.rem(program, i32(blocks))
     split = lax.rem(lax.div(program, i32(blocks)), i32(splits))
     first_b = lax.div(program, i32(blocks * splits)) * i32(tile)
-    view = window(seed, origin, law, rows, device)
+    view = window(matrix, rows, device)
     terms = terms_of(operand, batch, floats=floats, active=True)
-    start = ((view.top >> u32(LOG2_ROWS)) << u32(LOG2_ROWS)) - view.top
-    start = start.astype(jnp.int32) + block * i32(ROWS)  # negative before the window
-    low = jnp.maximum(start, i32(0))
-    high = jnp.minimum(start + i32(ROWS), i32(rows))
+    start, low, high = rows_of_block(view, block)
     inside = jnp.clip(start + lax.iota(jnp.int32, ROWS), low, high - i32(1))
     row = view.top + inside.astype(jnp.uint32)
     chunk = (view.top + low.astype(jnp.uint32)) >> view.log2_chunk
@@ -62,23 +60,20 @@ def ask_rows(
     def group(first: jax.Array, sums: Any) -> Any:
         some = jnp.minimum(first + lane, n_active - i32(1))
         column = view.left + active[some].astype(jnp.uint32)
-        keys = make_keys(
-            view, law, column, jnp.full_like(column, 0) + chunk, inverse=True
-        )
+        keys = view.keys(column, chunk, inverse=True)
 
-        def ask(c: jax.Array, sums: Any) -> Any:
+        def probe(c: jax.Array, sums: Any) -> Any:
             one = jax.tree.map(
                 lambda words: jnp.sum(
                     jnp.where(lane == c, words, u32(0)), dtype=jnp.uint32
                 ),
                 keys,
             )
-            connected = probe(view, one, row)
-            z = weight(table, one.weights, row)
+            connected, z = view.connected(one, row), view.weight(one, row)
             return add_where(connected, terms, active[first + c], first_b, z, sums)
 
         here = jnp.minimum(n_active - first, i32(LANES))
-        return lax.fori_loop(zero(), here, ask, sums)
+        return lax.fori_loop(zero(), here, probe, sums)
 
     sums = strided(
         split * i32(LANES), n_active, splits * LANES, group, no_sums(terms, ROWS, tile)

@@ -10,17 +10,16 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
+from synjit.hookspecs import Matrix
 from synjit.reference import ABSENT
 
-from .draw import make_keys, probe, u32, weight, window
-from .lanes import LANES, LOG2_ROWS, ROWS, i32, lanes
+from .draw import rows_of_block, window
+from .lanes import i32, lanes
+from .workspace import LANES
 
 
-def write_columns(
-    seed: Any,
-    origin: Any,
-    law: Any,
-    table: Any,
+def kernel(
+    matrix: Matrix,
     out: Any,
     *,
     rows: int,
@@ -30,21 +29,17 @@ def write_columns(
 ) -> None:
     """Write z of ROWS rows of LANES columns, (rows * columns,), or ABSENT."""
     program = pl.program_id(0)
-    view = window(seed, origin, law, rows, device)
+    view = window(matrix, rows, device)
     mine = lax.rem(program, i32(blocks)) * i32(LANES) + lanes()
     mine = jnp.minimum(mine, i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)
-    start = ((view.top >> u32(LOG2_ROWS)) << u32(LOG2_ROWS)) - view.top
-    start = start.astype(jnp.int32) + lax.div(program, i32(blocks)) * i32(ROWS)
-    low = jnp.maximum(start, i32(0))
-    high = jnp.minimum(start + i32(ROWS), i32(rows))
+    _, low, high = rows_of_block(view, lax.div(program, i32(blocks)))
     chunk = (view.top + low.astype(jnp.uint32)) >> view.log2_chunk
-    keys = make_keys(view, law, column, jnp.full_like(column, 0) + chunk, inverse=True)
+    keys = view.keys(column, chunk, inverse=True)
 
     def one(i: jax.Array, state: None) -> None:
         row = view.top + i.astype(jnp.uint32)
-        z = weight(table, keys.weights, row)
-        connected = probe(view, keys, row)
+        connected, z = view.connected(keys, row), view.weight(keys, row)
         out[i * i32(columns) + mine] = jnp.where(connected, z, i32(ABSENT))
         return state
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane is a column, and sums up its connections: the transpose."""
+"""A lane is a column, and gathers what its connections point to: the transpose."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from .draw import Keys, Window, make_keys, place, probe, u32, weight, window
-from .lanes import LANES, i32, lanes, strided, zero
-from .terms import Terms, add_where, no_sums, terms_of, write_sums
+from synjit.draw_jax import u32
+from synjit.hookspecs import Matrix
+
+from .accumulators import Terms, add_where, no_sums, terms_of, write_sums
+from .draw import Keys, Window, window
+from .lanes import i32, lanes, strided, zero
+from .workspace import LANES
 
 
-def sum_columns(
-    seed: Any,
-    origin: Any,
-    law: Any,
-    table: Any,
+def kernel(
+    matrix: Matrix,
     active: Any,
     before: Any,
     typical: Any,
@@ -44,7 +45,7 @@ def sum_columns(
         Numbers of the active rows, and for 0 .. rows how many are before each.
     typical
         Connections that a chunk has about, (1,): with fewer active rows than these
-        in it, they are asked.
+        in it, these are probed.
     operand
         Words of event bits, or values, of all rows.
     first_out, second_out
@@ -54,7 +55,7 @@ def sum_columns(
     block = lax.rem(program, i32(blocks))
     split = lax.rem(lax.div(program, i32(blocks)), i32(splits))
     first_b = lax.div(program, i32(blocks * splits)) * i32(tile)
-    view = window(seed, origin, law, rows, device)
+    view = window(matrix, rows, device)
     terms = terms_of(operand, batch, floats=floats, active=False)
     mine = jnp.minimum(block * i32(LANES) + lanes(), i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)
@@ -63,25 +64,24 @@ def sum_columns(
         chunk = view.first_chunk + number.astype(jnp.uint32)
         low, high = _inside(view, chunk)
         first, last = before[low], before[high]
-        chunk = jnp.full_like(column, 0) + chunk
 
-        def ask(sums: Any) -> Any:
-            keys = make_keys(view, law, column, chunk, inverse=True)
+        def probe_active(sums: Any) -> Any:
+            keys = view.keys(column, chunk, inverse=True)
 
             def one(a: jax.Array, sums: Any) -> Any:
                 i = active[a]
                 row = view.top + i.astype(jnp.uint32)
-                z = weight(table, keys.weights, row)
-                return add_where(probe(view, keys, row), terms, i, first_b, z, sums)
+                connected, z = view.connected(keys, row), view.weight(keys, row)
+                return add_where(connected, terms, i, first_b, z, sums)
 
             return lax.fori_loop(first, last, one, sums)
 
         def list_all(sums: Any) -> Any:
-            keys = make_keys(view, law, column, chunk, inverse=False)
-            return _sum_listed(view, keys, chunk, table, terms, first_b, sums)
+            keys = view.keys(column, chunk, inverse=False)
+            return _sum_listed(view, keys, chunk, terms, first_b, sums)
 
         def some(sums: Any) -> Any:
-            return lax.cond(last - first < typical[0], ask, list_all, sums)
+            return lax.cond(last - first < typical[0], probe_active, list_all, sums)
 
         return lax.cond(first < last, some, lambda sums: sums, sums)
 
@@ -93,26 +93,24 @@ def _inside(view: Window, chunk: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Range of the window's rows that a chunk of it holds."""
     start = (chunk << view.log2_chunk) - view.top
     low = jnp.where(chunk == view.first_chunk, i32(0), start.astype(jnp.int32))
-    last = (view.top + u32(view.rows - 1)) >> view.log2_chunk
-    end = (start + view.mask + u32(1)).astype(jnp.int32)
-    return low, jnp.where(chunk == last, i32(view.rows), end)
+    end = (start + view.chunk_rows).astype(jnp.int32)
+    return low, jnp.where(chunk == view.last_chunk, i32(view.rows), end)
 
 
 def _sum_listed(
     view: Window,
     keys: Keys,
     chunk: jax.Array,
-    table: Any,
     terms: Terms,
     first_b: jax.Array,
     sums: Any,
 ) -> Any:
     start = chunk << view.log2_chunk
-    length = keys.count.astype(jnp.int32)
+    length = keys.chunk.counts.astype(jnp.int32)
 
     def one(t: jax.Array, sums: Any) -> Any:
-        row = start + place(view, keys, t.astype(jnp.uint32))
-        z = weight(table, keys.weights, row)
+        row = start + view.place(keys, t.astype(jnp.uint32))
+        z = view.weight(keys, row)
         row = row - view.top
         inside = (t < length) & (row < u32(view.rows))
         i = jnp.where(inside, row.astype(jnp.int32), i32(0))

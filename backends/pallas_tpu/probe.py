@@ -21,11 +21,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.reference.draw import COUNTER_STRIDE
+from synjit import draw_jax
+from synjit.draw_jax import u32
+from synjit.reference.draw import COUNTER_STRIDE, ROUNDS
 
 from . import draw
 from .parameters import Parameters, add, blocks, shared_log2
-from .sizes import LANES, LIST_BLOCK, SUBLANES, Sizes
+from .workspace import LANES, LIST_BLOCK, SUBLANES, Sizes
 
 LOG2_LANES = LANES.bit_length() - 1
 LOG2_SUBLANES = SUBLANES.bit_length() - 1
@@ -33,7 +35,7 @@ LOG2_SUBLANES = SUBLANES.bit_length() - 1
 
 def kernel(
     parameters_ref: Any,
-    limits_ref: Any,
+    connectivity_ref: Any,
     table_ref: Any,
     columns_ref: Any,
     given_ref: Any,
@@ -52,7 +54,8 @@ def kernel(
     Parameters
     ----------
     parameters_ref : int32 (Parameters.SIZE,), scalars
-    limits_ref, table_ref : uint32 (LIMIT_ROWS, LANES), (TABLE_ROWS, LANES)
+    connectivity_ref : uint32 (CONNECTIVITY_ROWS, LANES)
+    table_ref : uint32 (words // LANES, LANES)
     columns_ref : uint32 (1, SUBLANES, LANES)
         Column numbers, running down the sublanes first.
     given_ref : int32 (1, 1, 1, SUBLANES, LANES) or float32 (1, batch, 1, ...)
@@ -76,29 +79,31 @@ def kernel(
     log2_rows = shared_log2(p.log2_chunk, sizes.tile.bit_length() - 1)
     first_pair = p.chunk(first_row) * COUNTER_STRIDE
     lane = lax.broadcasted_iota(jnp.uint32, (SUBLANES, LANES), 1)
-    limits, table = limits_ref[...], table_ref[...]
+    connectivity, table = connectivity_ref[...], table_ref[...]
 
     def eight_columns(group: jax.Array, _: None) -> None:
         columns = draw.spread(columns_ref[0], group)
         _spread_given(given_ref, spread_ref, group)
-        weight_words = draw.weight_words(p.seed, columns)
-        words, addends = draw.key_words(p.seed, columns, p.word(first_pair) + lane)
-        counts = draw.count(words, p.base, limits)
-        inverses = draw.inverse_mod_2_32(words | draw.u32(1))
+        weight_words = draw_jax.weight_words(p.seed, columns)
+        words, addends = draw_jax.threefry2x32(
+            p.seed, (columns, p.word(first_pair) + lane)
+        )
+        counts = draw.draw_count(words, connectivity)
+        inverses = draw_jax.inverse_mod_2_32(words | u32(1))
 
         def one_chunk(q: jax.Array, _: None) -> None:
             at = q * COUNTER_STRIDE
-            keys = draw.Keys(
+            keys = draw_jax.Keys(
                 draw.spread(counts, at),
-                [draw.spread(inverses, at + 1 + r) for r in range(draw.ROUNDS)],
-                [draw.spread(addends, at + 1 + r) for r in range(draw.ROUNDS)],
+                [draw.spread(inverses, at + 1 + r) for r in range(ROUNDS)],
+                [draw.spread(addends, at + 1 + r) for r in range(ROUNDS)],
             )
             start = q << jnp.int32(log2_rows)
 
             def some_rows(step: jax.Array, _: None) -> None:
                 here = start + step * (unroll * LANES)
                 row = p.word(first_row + here) + _row_numbers(unroll)
-                connected = draw.connected(row, keys, p.log2_chunk)
+                connected = draw_jax.connected(row, keys, p.log2_chunk)
                 z = draw.weight(row, weight_words, table)
                 into = pl.ds(lax.shift_right_logical(here, LOG2_LANES), unroll)
                 for b in range(sizes.batch):
@@ -125,7 +130,7 @@ def _row_numbers(unroll: int) -> jax.Array:
     """Rows of some registers, counted from the first one's first."""
     shape = (unroll, SUBLANES, LANES)
     register = lax.broadcasted_iota(jnp.uint32, shape, 0)
-    return register * draw.u32(LANES) + lax.broadcasted_iota(jnp.uint32, shape, 2)
+    return register * u32(LANES) + lax.broadcasted_iota(jnp.uint32, shape, 2)
 
 
 def _spread_given(given_ref: Any, spread_ref: Any, group: jax.Array) -> None:

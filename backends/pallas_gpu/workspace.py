@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many programs and vectors there are, and the memory that this takes.
+
+Beyond operands and results there are: the list of active items and their numbering
+(8 bytes an item), a bit for each event of a batch, and sums of 8 bytes (floats: two
+values) for each element of a result, or for MAX_PROGRAMS programs: never anything of
+the size of the matrix. ``workspace_bytes`` states the bound.
+
+Nothing here needs JAX: the plugin asks it whether a problem can be taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synjit.reference import draw
+
+if TYPE_CHECKING:
+    from synjit.hookspecs import Problem
+
+LANES = 32  # a warp: programs need no barrier
+LOG2_ROWS = 8  # rows to a program; no chunk is shorter
+ROWS = 2**LOG2_ROWS
+
+# Programs that are enough to fill a device: more work is more of it for each.
+MAX_PROGRAMS = 4096
+MAX_SPLITS = 64
+# Vectors of a batch whose sums fit into a program's registers.
+ROW_TILE = 4
+COLUMN_TILE = 6  # 8 spills on an A100
+
+# Elements of an operand, a result or a table of partial sums: indices are int32.
+MAX_ELEMENTS = 2**31 - 1
+
+
+def refusal(problem: Problem) -> str | None:
+    """Say why a problem cannot be taken; None if it can."""
+    m, n = problem.shape
+    dense = problem.product == "dense"
+    size = m * n if dense else max(m, n) * max(problem.batch, 1)
+    if size > MAX_ELEMENTS:
+        return (
+            f"an array of {size} elements, and it counts to {MAX_ELEMENTS}; take "
+            "fewer rows, columns or vectors at a time"
+        )
+    return None
+
+
+def workspace_bytes(problem: Problem) -> int:
+    """Bound the memory that a product takes beyond its operands and results."""
+    m, n = problem.shape
+    size_in, size_out = (m, n) if problem.transpose else (n, m)
+    word = 8 if problem.dtype == "float64" else 4
+    if problem.product == "dense":
+        return 2**16
+    lists = 32 * (size_in + 1) + 8 * size_in * problem.batch
+    sums = 2 * word * (2 * size_out * problem.batch + MAX_PROGRAMS * ROWS * ROW_TILE)
+    return lists + 2 * sums + 2**16
+
+
+def max_chunks(problem: Problem) -> int:
+    """Chunks that the window can touch, wherever it begins."""
+    k = problem.log2_chunk
+    shortest = 2 ** (draw.MIN_LOG2_CHUNK if k is None else k)
+    return (problem.shape[0] - 1) // shortest + 2
+
+
+def row_blocks(rows: int) -> int:
+    """Blocks of ROWS rows that the window can touch, wherever it begins."""
+    return (rows - 1) // ROWS + 2
+
+
+def splits(programs: int, most: int) -> int:
+    """Shares that a program's work is cut into, where there are few programs."""
+    return max(1, min(MAX_PROGRAMS // programs, MAX_SPLITS, most))
