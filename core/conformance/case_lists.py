@@ -22,7 +22,8 @@ from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
 _PROBS = (0.0, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0)
 _SEEDS = (0, -1, 2**40 + 5, 2**32 - 1)
 _ORIGINS = ((700, 3), (1023, 0), (2**31 - 3000, 2**31 - 100))
-_TABLES: tuple[Table, ...] = ("random symmetric", "random", "lognormal", "constant")
+_TABLES_AT_RANDOM: tuple[Table, ...] = ("random symmetric", "random")
+_TABLES: tuple[Table, ...] = (*_TABLES_AT_RANDOM, "lognormal", "constant")
 _WEIGHTS = ((-0.3, -1.7), (0.0, -1.7), (-0.3, 0.0), (np.inf, 1.7), (0.3, -np.inf))
 
 # (prob, shape): every one a problem of its own.
@@ -73,24 +74,30 @@ def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
 
 
 def _quick(product: Product, dtype: str) -> Iterator[Case]:
+    of_tables: list[Case] = []
     for transpose in _directions(product):
         like = Case(product, 0.1, (2100, 37), transpose=transpose, dtype=dtype)
         tiny = replace(like, prob=0.5, shape=(1, 5))
+        far = replace(tiny, prob=1.0, pattern="all")
         yield from _matrices(like)
         yield from _sizes(like)
         for pattern in _patterns(product):
             yield replace(tiny, pattern=pattern)
-        for table, (octave, sign) in combinations(_TAIL_TABLES, _TAIL):
-            own = replace(tiny, prob=1.0, pattern="all", table=table)
-            yield _in_tail(own, octave, sign)
+        for octave, sign in _TAIL:
+            yield _in_tail(far, octave, sign)
         yield from _rare(replace(like, pattern="all", known=False))
         if product == "events":
             shape = (1501, 3) if transpose else (3, 1501)
             yield replace(like, prob=0.9, shape=shape, pattern="positive")
             for weights in _WEIGHTS:
                 yield replace(like, known=False, weights=weights)
-        for table in _TABLES:
-            yield replace(like, known=False, pattern="all", table=table)
+        unknown = replace(like, known=False, pattern="all")
+        of_tables += (replace(unknown, table=table) for table in _TABLES)
+        of_tables += (
+            _in_tail(replace(far, table=table), *place)
+            for table, place in combinations(_TABLES_AT_RANDOM, _TAIL)
+        )
+    yield from of_tables
 
 
 def _matrices(like: Case) -> Iterator[Case]:
@@ -128,7 +135,6 @@ def _sizes(like: Case) -> Iterator[Case]:
     yield replace(unknown, prob=0.01, shape=(3, 131_101))
 
 
-_TAIL_TABLES: tuple[Table, ...] = ("normal", "random symmetric", "random")
 _TAIL = ((21, 1), (24, -1), (28, 1), (30, -1), (31, 1), (31, -1))
 
 
