@@ -30,6 +30,7 @@ THREADS = 4
 CALLS_PER_THREAD = 16
 
 WEIGHT_OPERANDS = ("w_loc", "w_scale")
+OPERANDS = ("x", *WEIGHT_OPERANDS)  # those of the hooks, after the matrix
 
 # Takes operands; gives the results of each hook that was asked.
 Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
@@ -283,8 +284,9 @@ class Runner:
             del poisoned  # donated: the results are written over them
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
-            matrix = Matrix(*(given.pop(k) for k in Matrix._fields))
-            results = [self.registered.call(problem, matrix, *given.values())]
+            matrix = Matrix(*(given[k] for k in Matrix._fields))
+            rest = [given[k] for k in OPERANDS if k in given]
+            results = [self.registered.call(problem, matrix, *rest)]
             for dtype in dtypes:
                 weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
                 one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
