@@ -267,7 +267,7 @@ def _pallas_call(
     """
     tables = [as_table(matrix.connectivity, CONNECTIVITY_ROWS)]
     if words := matrix.weights.shape[0]:
-        tables.append(matrix.weights.reshape(words // LANES, LANES))
+        tables.append(as_table(matrix.weights, words // LANES))
     prefetched_and_tables = 1 + len(tables)
 
     def body(*refs: Any) -> None:

@@ -25,8 +25,8 @@ CONNECTIVITY_ROWS = 1 << (-(-draw.LAW_WORDS // LANES) - 1).bit_length()
 
 def as_table(words: jax.Array, rows: int) -> jax.Array:
     """Write words down as a table of so many rows."""
-    padded = jnp.pad(words, (0, rows * LANES - words.shape[0]))
-    return padded.reshape(rows, LANES)
+    words = jnp.asarray(words)
+    return jnp.pad(words, (0, rows * LANES - len(words))).reshape(rows, LANES)
 
 
 def draw_count(word: jax.Array, connectivity: jax.Array) -> jax.Array:
