@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, units
+from . import units, validation
+from .aliases import Factor, Numbers
 
 
 @jax.tree_util.register_pytree_node_class
@@ -29,7 +30,7 @@ class Events:
 
     __array_ufunc__ = None  # numpy, leave @ to us
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Numbers) -> None:
         self.value = units.gather(value)
 
     def __matmul__(self, matrix: Any) -> Any:
@@ -111,7 +112,7 @@ class RandomMatrix(abc.ABC):
             )
         return result.T if result.ndim == 2 else result
 
-    def __mul__(self, factor: Any) -> Self:
+    def __mul__(self, factor: Factor) -> Self:
         """Scale all weights by a number, a quantity or a unit."""
         if rank(factor) != 0 and not units.is_unit(factor):
             raise TypeError(
@@ -122,7 +123,7 @@ class RandomMatrix(abc.ABC):
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: Any) -> Self:
+    def __truediv__(self, divisor: Factor) -> Self:
         """Divide all weights by a number, a quantity or a unit."""
         return self * (1.0 / divisor)
 
@@ -134,7 +135,7 @@ class RandomMatrix(abc.ABC):
 def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
     """Give the array that a matrix is to be multiplied by, and whether it is events."""
     value = other.value if isinstance(other, Events) else units.gather(other)
-    arguments.check_array(value, "x")
+    validation.check_array(value, "x")
     if rank(value) not in {1, 2}:
         raise TypeError(
             f"a {type(matrix).__name__} can be multiplied by an array of one or two "

@@ -7,22 +7,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from . import arguments
+from . import validation
+from .aliases import Numbers, Place, Prob, Seed
 from .families import JITConstant, JITLogNormal, JITNormal, JITUniform
 from .hookspecs import Product
 from .jit_matrix import JITMatrix
 
 
 def binary_jitnmv(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    vector: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    vector: Numbers,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -110,15 +111,15 @@ def binary_jitnmv(
 
 
 def binary_jitnmm(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    B: Any,  # noqa: N803, its name since the operator was first documented
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    B: Numbers,  # noqa: N803, its name since the operator was first documented
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -158,15 +159,15 @@ def binary_jitnmm(
 
 
 def jitnmv(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    vector: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    vector: Numbers,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -206,15 +207,15 @@ def jitnmv(
 
 
 def jitnmm(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    B: Any,  # noqa: N803
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    B: Numbers,  # noqa: N803
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -253,14 +254,14 @@ def jitnmm(
 
 
 def jitn(
-    w_loc: Any,
-    w_scale: Any,
-    prob: Any,
-    seed: Any = None,
+    w_loc: Numbers,
+    w_scale: Numbers,
+    prob: Prob,
+    seed: Seed = None,
     *,
     shape: tuple[int, int],
     transpose: bool = False,
-    origin: Any = (0, 0),
+    origin: Place = (0, 0),
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -303,12 +304,12 @@ def jitn(
 def _multiply(
     matrix: JITMatrix, x: Any, name: str, axes: int, product: Product, transpose: bool
 ) -> Any:
-    transpose = arguments.check_flag(transpose, "transpose")
+    transpose = validation.check_flag(transpose, "transpose")
     return (matrix.T if transpose else matrix).multiply(x, name, axes, product)
 
 
 def _dense(matrix: JITMatrix, transpose: bool) -> Any:
-    transpose = arguments.check_flag(transpose, "transpose")
+    transpose = validation.check_flag(transpose, "transpose")
     return (matrix.T if transpose else matrix).todense()
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Constant
 
@@ -34,12 +35,12 @@ class JITConstant(JITMatrix):
 
     def __init__(
         self,
-        weight: Any,
-        prob: Any,
-        seed: Any = None,
+        weight: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:

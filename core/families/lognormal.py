@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import LogNormal
 
@@ -42,13 +43,13 @@ class JITLogNormal(JITMatrix):
 
     def __init__(
         self,
-        w_median: Any,
-        prob: Any,
-        seed: Any = None,
+        w_median: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
         sigma: float,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:

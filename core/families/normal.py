@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 
+from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Normal
 
@@ -40,13 +41,13 @@ class JITNormal(JITMatrix):
 
     def __init__(
         self,
-        w_loc: Any,
-        w_scale: Any,
-        prob: Any,
-        seed: Any = None,
+        w_loc: Numbers,
+        w_scale: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
+from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Uniform
 
@@ -35,13 +36,13 @@ class JITUniform(JITMatrix):
 
     def __init__(
         self,
-        w_low: Any,
-        w_high: Any,
-        prob: Any,
-        seed: Any = None,
+        w_low: Numbers,
+        w_high: Numbers,
+        prob: Prob,
+        seed: Seed = None,
         *,
         shape: tuple[int, int],
-        origin: Any = (0, 0),
+        origin: Place = (0, 0),
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
