@@ -284,7 +284,9 @@ class Runner:
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
             matrix = Matrix(*(given.pop(k) for k in Matrix._fields))
-            results = [self.registered.call(problem, matrix, *given.values())]
+            # By name: jit has sorted them.
+            named = [given[k] for k in ("x", *WEIGHT_OPERANDS) if k in given]
+            results = [self.registered.call(problem, matrix, *named)]
             for dtype in dtypes:
                 weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
                 one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
