@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from synjit import reference
 from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
+from synjit.registry import OPERANDS
 from synjit.settings import unchanged_configuration, usual_settings
 
 from .cases import Case, law, words_of
@@ -28,8 +29,6 @@ from .expected import Expected, expected, weighted, weights_of
 CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
-
-WEIGHT_OPERANDS = ("w_loc", "w_scale")
 
 # Takes operands; gives the results of each hook that was asked.
 Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
@@ -87,7 +86,7 @@ def _matrix(case: Case) -> Matrix:
 def _named(case: Case) -> dict[str, NDArray]:
     """Give the operands by name."""
     matrix, *rest = operands_of(case)
-    return matrix._asdict() | dict(zip(("x", *WEIGHT_OPERANDS), rest, strict=False))
+    return matrix._asdict() | dict(zip(OPERANDS, rest, strict=False))
 
 
 def _x64() -> bool:
@@ -251,7 +250,7 @@ class Runner:
         if case.concrete:
             operands = {k: v for k, v in operands.items() if k not in Matrix._fields}
         for dtype in self._weighing_dtypes(case):
-            for name, weight in zip(WEIGHT_OPERANDS, case.weights, strict=True):
+            for name, weight in zip(OPERANDS[1:], case.weights, strict=True):
                 operands[f"{name} {dtype}"] = np.array([weight], dtype)
         return operands
 
@@ -283,10 +282,12 @@ class Runner:
             del poisoned  # donated: the results are written over them
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
-            matrix = Matrix(*(given.pop(k) for k in Matrix._fields))
-            results = [self.registered.call(problem, matrix, *given.values())]
+            # By name: what JAX hands on of a dict is in the order of the alphabet.
+            matrix = Matrix(*(given[k] for k in Matrix._fields))
+            rest = [given[k] for k in OPERANDS if k in given]
+            results = [self.registered.call(problem, matrix, *rest)]
             for dtype in dtypes:
-                weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
+                weights = [arrays[f"{k} {dtype}"] for k in OPERANDS[1:]]
                 one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
                 results.append(self.registered.call(*one, given["x"], *weights))
             return results
