@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from synjit import reference
 from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
+from synjit.registry import OPERANDS
 from synjit.settings import unchanged_configuration, usual_settings
 
 from .cases import Case, law, words_of
@@ -88,7 +89,7 @@ def _matrix(case: Case) -> Matrix:
 def _named(case: Case) -> dict[str, NDArray]:
     """Give the operands by name."""
     matrix, *rest = operands_of(case)
-    return matrix._asdict() | dict(zip(("x", *WEIGHT_OPERANDS), rest, strict=False))
+    return matrix._asdict() | dict(zip(OPERANDS, rest, strict=False))
 
 
 def _x64() -> bool:
@@ -252,7 +253,7 @@ class Runner:
         if case.concrete:
             operands = {k: v for k, v in operands.items() if k not in Matrix._fields}
         for dtype in self._weighing_dtypes(case):
-            for name, weight in zip(WEIGHT_OPERANDS, case.weights, strict=True):
+            for name, weight in zip(OPERANDS[1:], case.weights, strict=True):
                 operands[f"{name} {dtype}"] = np.array([weight], dtype)
         return operands
 
@@ -288,7 +289,7 @@ class Runner:
             rest = [given[k] for k in OPERANDS if k in given]
             results = [self.registered.call(problem, matrix, *rest)]
             for dtype in dtypes:
-                weights = [arrays[f"{k} {dtype}"] for k in WEIGHT_OPERANDS]
+                weights = [arrays[f"{k} {dtype}"] for k in OPERANDS[1:]]
                 one = problem.of_one_block(dtype), matrix_of_one_block(matrix)
                 results.append(self.registered.call(*one, given["x"], *weights))
             return results
