@@ -32,30 +32,37 @@ CHIPS = {
 }
 WITH_SPARSE_CORES = ("v5p", "v6e", "tpu7x")
 SHAPE = (2500, 5000)
+CONSTANT_WORDS, SYMMETRIC_WORDS, GENERAL_WORDS = 0, 2048, 8192
+FORMS = {CONSTANT_WORDS: ", constant", SYMMETRIC_WORDS: "", GENERAL_WORDS: ", general"}
 SLACK = 2**20  # bytes of workspace for tables, scalars and the sort
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One kernel as the products call for it; ``traced`` is about its prob."""
+    """One kernel as the products call for it; ``traced`` is about its prob.
+
+    ``words`` are those of the table of weights.
+    """
 
     product: str
     transpose: bool = False
     prob: float = 0.1
     traced: bool = False
     batch: int = 1
+    words: int = SYMMETRIC_WORDS
 
     def __str__(self) -> str:
         """Name it for the table."""
         name = self.product + (" W.T" if self.transpose else " W")
         known = "traced" if self.traced else f"{self.prob:g}"
-        return f"{name}, prob {known}, batch {self.batch}"
+        return f"{name}, prob {known}, batch {self.batch}{FORMS[self.words]}"
 
 
 def variants() -> list[Variant]:
     """Every kernel, with a traced prob, and many vectors; W @ x with long chunks.
 
-    Chunks are shortest from prob 1/16 up: 0.1 stands for them all.
+    Every kernel is compiled for each form of the table of weights too. Chunks are
+    shortest from prob 1/16 up: 0.1 stands for them all.
     """
     result = []
     for product in ("events", "floats"):
@@ -66,7 +73,15 @@ def variants() -> list[Variant]:
                 Variant(product, transpose, batch=40),
             ]
         result.append(Variant(product, prob=0.01))
-    return [*result, Variant("dense"), Variant("dense", traced=True)]
+    result += [Variant("dense"), Variant("dense", traced=True)]
+    for words in (CONSTANT_WORDS, GENERAL_WORDS):
+        for transpose in (False, True):
+            result += [
+                Variant("events", transpose, words=words),
+                Variant("floats", transpose, words=words),
+            ]
+        result.append(Variant("dense", words=words))
+    return result
 
 
 STEP = "a step of the microcircuit, over all devices"
@@ -129,7 +144,8 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
     from jax.sharding import SingleDeviceSharding
 
     from synjit import Problem, reference
-    from synjit.backends.pallas_tpu import calls, sizes
+    from synjit.backends.pallas_tpu import calls, workspace
+    from synjit.hookspecs import Matrix
 
     k = reference.law(variant.prob).log2_chunk
     dense = variant.product == "dense"
@@ -141,31 +157,33 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
         dtype="float32",
         corder=True,
         log2_chunk=None if variant.traced else k,
+        weights=variant.words,
         platform="tpu",
     )
-    shapes = [
-        ((2,), "uint32"),
-        ((2,), "uint32"),
-        ((reference.draw.LAW_WORDS,), "uint32"),
-    ]
+    sharding = SingleDeviceSharding(device)
+
+    def argument(shape: tuple[int, ...], dtype: str) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    lengths = (2, 2, reference.draw.LAW_WORDS, variant.words)
+    operands = [Matrix(*(argument((length,), "uint32") for length in lengths))]
     if not dense:
         length = SHAPE[0] if variant.transpose else SHAPE[1]
         dtype = "bool" if variant.product == "events" else "float32"
-        shapes.append(((length, variant.batch), dtype))
-    sharding = SingleDeviceSharding(device)
-    operands = [jax.ShapeDtypeStruct(*s, sharding=sharding) for s in shapes]
-    product = getattr(calls, variant.product)
+        operands.append(argument((length, variant.batch), dtype))
+    product = calls.dense if dense else calls.product
     traced = jax.jit(lambda *args: product(problem, *args)).trace(*operands)
     compiled = traced.lower(lowering_platforms=("tpu",)).compile()
-    workspace = compiled.memory_analysis().temp_size_in_bytes
-    stated = sizes.workspace_bytes(problem)
-    if workspace > stated + SLACK:
-        raise MemoryError(f"takes {workspace} bytes of workspace; stated: {stated}")
-    kernel = tpu_bundles.read(dump, f"synjit_{variant.product}")
+    taken = compiled.memory_analysis().temp_size_in_bytes
+    stated = workspace.workspace_bytes(problem)
+    if taken > stated + SLACK:
+        raise MemoryError(f"takes {taken} bytes of workspace; stated: {stated}")
+    way = "gather" if variant.transpose else "dense" if dense else "probe"
+    kernel = tpu_bundles.read(dump, f"synjit_{way}")
     return {
         "prob": variant.prob,
-        "elements": sizes.elements_at_once(problem),
-        "workspace": workspace,
+        "elements": workspace.elements_at_once(problem),
+        "workspace": taken,
         "vmem": kernel.vmem,
         "bundles": kernel.bundles,
         "limit": kernel.limit,

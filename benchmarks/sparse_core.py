@@ -20,11 +20,12 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import tpu_sc as plsc
 
-from synjit.reference import draw, normal, threefry
+from synjit import draw_jax
+from synjit.draw_jax import u32
+from synjit.reference import draw, normal
 
 LOG2_CHUNK = 13  # of prob 0.01; a subcore has the rows of one chunk
 LISTED = 1024  # columns
-u32 = np.uint32
 
 
 def words(x: jax.Array) -> jax.Array:
@@ -37,46 +38,23 @@ def ints(x: jax.Array) -> jax.Array:
     return plsc.bitcast(x, jnp.int32)
 
 
-def threefry2x32(key: Any, x0: jax.Array, x1: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Two words to a lane."""
-    schedule = (*key, key[0] ^ key[1] ^ u32(threefry.PARITY))
-    x0, x1 = x0 + schedule[0], x1 + schedule[1]
-    for r in range(threefry.ROUNDS):
-        rotation = threefry.ROTATIONS[r % 8]
-        x0 = x0 + x1
-        x1 = ((x1 << u32(rotation)) | (x1 >> u32(32 - rotation))) ^ x0
-        if r % 4 == 3:
-            i = r // 4 + 1
-            x0 = x0 + schedule[i % 3]
-            x1 = x1 + (schedule[(i + 1) % 3] + u32(i))
-    return x0, x1
+def take(table: Any, index: jax.Array, planes: int = 1) -> list[jax.Array]:
+    """Look words up in a subcore's own memory."""
+    words_of_plane = table.shape[0] // planes
+    return [
+        words(plsc.load_gather(table, [ints(index + u32(plane * words_of_plane))]))
+        for plane in range(planes)
+    ]
 
 
-def weigh(table: Any, key: Any, row: jax.Array) -> jax.Array:
-    """Weigh rows: z, int32; the octave is found by comparing, there being no clz."""
-    s0, s1, s2, s3 = map(u32, draw.WEIGHT_SHIFTS)
-    m0, m1, m2 = map(u32, draw.WEIGHT_MULTIPLIERS)
-    x = row ^ key[0]
-    x = (x ^ (x >> s0)) * m0
-    x = ((x ^ (x >> s1)) + key[1]) * m1
-    x = (x ^ (x >> s2)) * m2
-    x = x ^ (x >> s3)
-    aligned = (x << u32(1)) | u32(1)
-    octave = jnp.zeros_like(aligned)
+def leading_zeros(word: jax.Array) -> jax.Array:
+    """Count leading zeros by comparing, there being no clz."""
+    zeros = jnp.zeros_like(word)
     for step in (16, 8, 4, 2, 1):
-        small = aligned < u32(2 ** (32 - step))
-        octave = octave + jnp.where(small, u32(step), u32(0))
-        aligned = jnp.where(small, aligned << u32(step), aligned)
-    cell_bits, fraction_bits = normal.CELL_BITS, normal.FRACTION_BITS
-    cell = (aligned >> u32(31 - cell_bits)) & u32(2**cell_bits - 1)
-    fraction = (aligned >> u32(31 - cell_bits - fraction_bits)) & u32(
-        2**fraction_bits - 1
-    )
-    entry = words(plsc.load_gather(table, [ints((octave << u32(cell_bits)) | cell)]))
-    slope = entry & u32(2**normal.SLOPE_BITS - 1)
-    fall = (slope * fraction) >> u32(fraction_bits - 1)
-    magnitude = ints(((entry >> u32(normal.SLOPE_BITS)) - fall) >> u32(2))
-    return jnp.where(ints(x) < 0, -magnitude, magnitude)
+        small = word < u32(2 ** (32 - step))
+        zeros = zeros + jnp.where(small, u32(step), u32(0))
+        word = jnp.where(small, word << u32(step), word)
+    return zeros
 
 
 def kernel(
@@ -94,7 +72,6 @@ def kernel(
     lane = lax.iota(jnp.int32, lanes)
     scalars = own[pl.ds(0, lanes)]
     seed = [words(jnp.full(lanes, scalars[i], jnp.int32)) for i in range(2)]
-    mask = u32(2**LOG2_CHUNK - 1)
 
     def clear(i: jax.Array, _: None) -> None:
         n[pl.ds(i * lanes, lanes)] = jnp.zeros(lanes, jnp.int32)
@@ -107,22 +84,22 @@ def kernel(
         column = words(plsc.load_gather(columns, here))
         length = plsc.load_gather(count, here)
         first = words(jnp.full(lanes, subcore * draw.COUNTER_STRIDE, jnp.int32))
-        keys = []
-        for r in range(draw.ROUNDS):
-            odd, addend = threefry2x32(seed, column, first + u32(r + 1))
-            keys.append((odd | u32(1), addend))
-        last = jnp.full(lanes, u32(draw.WEIGHT_PAIR))
-        key = threefry2x32(seed, column, last)
+        pairs = [
+            draw_jax.threefry2x32(seed, (column, first + u32(r + 1)))
+            for r in range(draw.ROUNDS)
+        ]
+        odd, addends = [a | u32(1) for a, _ in pairs], [b for _, b in pairs]
+        keys = draw_jax.Keys(length, odd, addends)
+        key = draw_jax.weight_words(seed, column)
         start = words(jnp.full(lanes, subcore << LOG2_CHUNK, jnp.int32))
 
         def some(i: jax.Array, _: None) -> None:
             t = i * lanes + lane
-            place = words(t)
-            for r, (multiplier, addend) in enumerate(keys):
-                place = (place * multiplier + addend) & mask
-                place = place ^ (place >> u32((LOG2_CHUNK + 1) // 2 + r % 2))
+            place = draw_jax.place(words(t), keys, LOG2_CHUNK)
             inside = t < length  # places differ: no two lanes add to one sum
-            weight = weigh(entries, key, start + place)
+            weight = draw_jax.weight(
+                start + place, key, entries, take=take, leading_zeros=leading_zeros
+            )
             ones = jnp.full(lanes, 1, jnp.int32)
             plsc.addupdate_scatter(n, [ints(place)], ones, mask=inside)
             plsc.addupdate_scatter(z, [ints(place)], weight, mask=inside)

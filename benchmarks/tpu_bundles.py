@@ -20,7 +20,7 @@ BUNDLE = re.compile(r"^\s*(?:0x[0-9a-f]+|0)\s+(?:[A-Z]{2})?\s*:")
 BRANCH = re.compile(r"sbr\.rel .*?target = \$region(\d+)")
 START = re.compile(r"(?<!empty )Start region (\d+)")
 LANDING = re.compile(r"Start/End empty region (\d+)")
-GATHER = "= vperm.xlu"
+MULTIPLY = "= vmul.u32"
 DELAY = 4  # bundles after a branch that are issued all the same
 ALLOCATION = re.compile(r"#allocation\d+ \[.*?space=(\w+), size = 0x([0-9a-f]+)")
 SPILLS = ("VLOAD:FILL", "VSTORE:SPILL")
@@ -35,7 +35,7 @@ class Kernel:
     vmem, smem : int
         Bytes of vector and scalar memory.
     bundles : int
-        Of the loop that gathers most, without what it skips as a rule.
+        Of the loop that multiplies most, without what it skips as a rule.
     busy : dict
         For each slot, the part of those bundles' slots that is filled.
     """
@@ -88,7 +88,7 @@ def _utilization(text: str) -> tuple[list[str], list[int], list[list[int]]]:
 
 
 def _inner_loop(lines: list[str]) -> list[int]:
-    """Bundles of the loop with the most gathers, without loops inside it.
+    """Bundles of the loop that multiplies most, without loops inside it.
 
     A loop is what a backward branch jumps over, and a forward branch skips what is
     not done as a rule (or, from before a loop, what need not be done at all).
@@ -111,7 +111,7 @@ def _inner_loop(lines: list[str]) -> list[int]:
         ]
         return [i for i in loop if not any(i in other for other in inside)]
 
-    return max(map(own, loops), key=lambda b: sum(lines[i].count(GATHER) for i in b))
+    return max(map(own, loops), key=lambda b: sum(lines[i].count(MULTIPLY) for i in b))
 
 
 def _places(lines: list[str], mark: re.Pattern[str]) -> dict[str, int]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .blocks import JITBlocks
     from .dispatch import BackendError, default_backend
     from .explanation import explain
+    from .export import export_checks, prepare
     from .families import (
         JITConstant,
         JITLogNormal,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         Weights,
     )
     from .seeding import last_seed, new_seed, seeds
-    from .stored import export_checks, prepare
 
 __version__ = "0.1.0"
 
@@ -159,7 +159,7 @@ _HOMES = {
         "Weights",
     ),
     "seeding": ("last_seed", "new_seed", "seeds"),
-    "stored": ("export_checks", "prepare"),
+    "export": ("export_checks", "prepare"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

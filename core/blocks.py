@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, units
+from . import dispatch, units, validation
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
 from .jit_matrix import JITMatrix, Operands
@@ -84,7 +84,7 @@ class JITBlocks(RandomMatrix):
                 "all blocks must ask for the same backend, or for none; got "
                 + ", ".join(sorted(map(repr, backends)))
             )
-        arguments.check_shape(self.shape)
+        validation.check_shape(self.shape)
         _warn_of_same_connections(self._placed)
         self._placed = _in_one_unit(self._placed)
 
@@ -149,7 +149,7 @@ class JITBlocks(RandomMatrix):
     @property
     def dtype(self) -> np.dtype:
         """Type of an entry."""
-        return arguments.result_dtype(*(block.dtype for _, _, block in self._placed))
+        return validation.result_dtype(*(block.dtype for _, _, block in self._placed))
 
     @property
     def T(self) -> JITBlocks:  # noqa: N802, as in NumPy
@@ -182,7 +182,7 @@ class JITBlocks(RandomMatrix):
         """Multiply an array, or events, from the left."""
         vector, events = operand(self, other)
         axes = rank(vector)
-        value, unit = arguments.check_operand(vector, "x", self.shape, False, axes)
+        value, unit = validation.check_operand(vector, "x", self.shape, False, axes)
         ready = all(not b.transposed and 0 not in b.shape for _, _, b in self._placed)
         if not (events and ready):
             return self._one_by_one(value, unit, events)
@@ -200,7 +200,7 @@ class JITBlocks(RandomMatrix):
             product = block @ (Events(part) if events else part)
             number, weights_unit = units.split(product)
             sums[i] = number if sums[i] is None else sums[i] + number
-        dtype = arguments.result_dtype(*sums)
+        dtype = validation.result_dtype(*sums)
         result = jnp.concatenate([number.astype(dtype) for number in sums])
         return units.attach(result, weights_unit, unit)
 
@@ -208,10 +208,10 @@ class JITBlocks(RandomMatrix):
         """Multiply events, (n, k), by all blocks in one call."""
         blocks = [block for _, _, block in self._placed]
         own = [block.operands() for block in blocks]
-        dtype = arguments.result_dtype(
-            *(arguments.result_dtype(*o.parameters, value) for o in own)
+        dtype = validation.result_dtype(
+            *(validation.result_dtype(*o.parameters, value) for o in own)
         )
-        accurate = arguments.compute_dtype(dtype)
+        accurate = validation.compute_dtype(dtype)
         weights = [
             coefficients(block.family(), o.parameters, accurate)
             for block, o in zip(blocks, own, strict=True)

@@ -21,7 +21,7 @@ A backend of its own rarely needs more than this, for columns j and rows i::
     z = weight(i, weight_words(seed, j), matrix.weights)
 
 or, to list the connections instead of asking for all entries, ``chunk_keys`` without
-``inverse``, and ``place(t, keys, log2_chunk)`` for t below ``keys.count``.
+``inverse``, and ``place(t, keys, log2_chunk)`` for t below ``keys.counts``.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ class Keys(NamedTuple):
 
     Attributes
     ----------
-    count : uint32
+    counts : uint32
         Number of connections.
     multipliers, addends : sequences of uint32, one for each round of the bijection
         For ``place_inverse`` and ``connected``, multipliers are the inverses.
     """
 
-    count: jax.Array
+    counts: jax.Array
     multipliers: Sequence[jax.Array]
     addends: Sequence[jax.Array]
 
@@ -112,8 +112,8 @@ def threefry2x32(
     x = counter[0] + schedule[0], counter[1] + schedule[1]
     steps = threefry.ROUNDS // 4
     if not unrolled:
-        x = jnp.broadcast_arrays(*x)
-        return lax.fori_loop(jnp.int32(0), jnp.int32(steps), four_rounds, tuple(x))
+        start = tuple(jnp.broadcast_arrays(*x))
+        return lax.fori_loop(jnp.int32(0), jnp.int32(steps), four_rounds, start)
     for i in range(steps):
         x = four_rounds(i, x)
     return x
@@ -162,8 +162,8 @@ def chunk_keys(
     multipliers = [a | u32(1) for a, _ in words[1:]]
     if inverse:
         multipliers = [inverse_mod_2_32(a) for a in multipliers]
-    count = draw_count(words[0][0], connectivity, take=take)
-    return Keys(count, multipliers, [b for _, b in words[1:]])
+    counts = draw_count(words[0][0], connectivity, take=take)
+    return Keys(counts, multipliers, [b for _, b in words[1:]])
 
 
 def weight_words(
@@ -228,7 +228,7 @@ def place_inverse(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
 def connected(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
     """Say which rows are connected (both numbers are below 2**31: compare signed)."""
     x = place_inverse(row, keys, log2_chunk)
-    return x.astype(jnp.int32) < keys.count.astype(jnp.int32)
+    return x.astype(jnp.int32) < keys.counts.astype(jnp.int32)
 
 
 def _bijection(log2_chunk: Any) -> tuple[Any, tuple[Any, Any]]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import primitives, weighing
+from . import combine, primitives
 from .hookspecs import Matrix, Problem, matrix_of_one_block
 
 
@@ -36,7 +36,7 @@ def coefficients(
 ) -> tuple[Any, Any]:
     """Give a and b, of the dtype: in NumPy, where the parameters are known already.
 
-    Every operation rounds on its own, as in ``weighing``, in whatever program.
+    Every operation rounds on its own, as in ``combine``, in whatever program.
     """
     known = all(isinstance(p, (int, float, np.ndarray, np.generic)) for p in parameters)
     xp: Any = np if known else jnp
@@ -89,11 +89,11 @@ def evaluate(
         loc, scale = loc[None], scale[None]
     if problem.product == "dense":
         z = primitives.dense(matrix, problem, backend)
-        result = weighing.entries(loc, scale, z)
+        result = combine.entries(loc, scale, z)
     elif problem.product == "floats":
         value = value.astype(problem.dtype)
         ones, z = primitives.product(matrix, value, problem, backend)
-        result = loc * ones + scale * (z * ones.dtype.type(weighing.Z_UNIT))
+        result = loc * ones + scale * (z * ones.dtype.type(combine.Z_UNIT))
     else:
         result = primitives.weighted(matrix, value, loc, scale, problem, backend)
     if valid is not None:

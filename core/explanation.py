@@ -10,7 +10,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 
-from . import arguments, gate
+from . import gate, validation
 from .dispatch import candidates, resolve, unfit, why_not
 from .hookspecs import NO_GRID, PLATFORMS, Grid, Problem, Product
 from .reference import Normal, Weights
@@ -154,7 +154,7 @@ def _problem(
             f'"weighted" and no other product takes a grid of some; got {product!r} '
             f"with {len(grid.blocks)} blocks"
         )
-    transpose = arguments.check_flag(transpose, "transpose")
+    transpose = validation.check_flag(transpose, "transpose")
     if product == "weighted" and transpose:
         raise ValueError(
             "blocks are not multiplied transposed at once: B.T is a product for each "
@@ -169,13 +169,13 @@ def _problem(
         shape=(
             (sum(grid.rows), sum(grid.columns))
             if grid.blocks
-            else arguments.check_shape(shape)
+            else validation.check_shape(shape)
         ),
         transpose=transpose and product != "dense",  # which is transposed afterwards
         batch=0 if product == "dense" else batch,
         dtype=_dtype_of_sums(dtype) if floats else "int32",
         corder=True,
-        log2_chunk=None if prob is None else arguments.check_prob(prob).log2_chunk,
+        log2_chunk=None if prob is None else validation.check_prob(prob).log2_chunk,
         weights=_words(grid) if grid.blocks else len(weights.table),
         platform=platform,
         grid=grid,

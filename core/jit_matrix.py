@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, dispatch, reference, seeding, units
+from . import dispatch, reference, seeding, units, validation
 from .aliases import Numbers, Place, Prob, Seed
 from .evaluation import Family, coefficients, evaluate
 from .hookspecs import Matrix, Problem, Product
@@ -109,7 +109,7 @@ class JITMatrix(RandomMatrix):
         if not isinstance(weights, Weights):
             raise TypeError(
                 "weights must be a law, as synjit.Normal() or synjit.LogNormal(0.5), "
-                f"got {arguments.describe(weights)}"
+                f"got {validation.describe(weights)}"
             )
         self.loc, self.scale, self.weights = loc, scale, weights
         self._finish(prob, seed, shape, origin, corder, backend)
@@ -127,18 +127,18 @@ class JITMatrix(RandomMatrix):
         for name in self.PARAMETERS:
             setattr(self, name, units.gather(getattr(self, name)))
         self._check_parameters()
-        arguments.check_prob(prob)
+        validation.check_prob(prob)
         self.prob = units.gather(prob)
         self.seed = _kept_seed(seed)
-        self._stored_shape = arguments.check_shape(shape)
-        arguments.check_origin(origin, self._stored_shape)
+        self._stored_shape = validation.check_shape(shape)
+        validation.check_origin(origin, self._stored_shape)
         self.origin = tuple(origin)
         self._known = _Known(
             isinstance(self.seed, int),
             isinstance(self.prob, (int, float, np.number)),
             all(isinstance(start, (int, np.integer)) for start in self.origin),
         )
-        self.corder = arguments.check_flag(corder, "corder")
+        self.corder = validation.check_flag(corder, "corder")
         self.backend = backend
         self.transposed = False
 
@@ -151,8 +151,8 @@ class JITMatrix(RandomMatrix):
         It is the transpose of the matrix of shape (post, pre) with the same seed;
         ``origin`` is the first (pre, post). All else is as of the class.
         """
-        n_pre, n_post = arguments.check_shape(shape)
-        arguments.check_origin(origin, (n_pre, n_post))
+        n_pre, n_post = validation.check_shape(shape)
+        validation.check_origin(origin, (n_pre, n_post))
         first_pre, first_post = origin
         rest |= {"shape": (n_post, n_pre), "origin": (first_post, first_pre)}
         return cls(*parameters, **rest).T
@@ -173,9 +173,9 @@ class JITMatrix(RandomMatrix):
         values = [getattr(self, name) for name in self.PARAMETERS]
         return next(filter(units.is_quantity, values), values[0])
 
-    def _check_parameters(self) -> arguments.Parameters:
+    def _check_parameters(self) -> validation.Parameters:
         values = [getattr(self, name) for name in self.PARAMETERS]
-        return arguments.check_parameters(values, self.PARAMETERS)
+        return validation.check_parameters(values, self.PARAMETERS)
 
     # --- what it is ---------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class JITMatrix(RandomMatrix):
     @property
     def dtype(self) -> np.dtype:
         """Type of an entry."""
-        return arguments.result_dtype(*self._check_parameters().numbers)
+        return validation.result_dtype(*self._check_parameters().numbers)
 
     @property
     def T(self) -> Self:  # noqa: N802, as in NumPy
@@ -232,15 +232,15 @@ class JITMatrix(RandomMatrix):
     def multiply(self, x: Any, name: str, axes: int, product: Product) -> Any:
         """Multiply an array of one or two axes, called by its name in errors."""
         shape, transpose = self._stored_shape, self.transposed
-        value, unit = arguments.check_operand(x, name, shape, transpose, axes)
+        value, unit = validation.check_operand(x, name, shape, transpose, axes)
         result = self._product(product, value[:, None] if axes == 1 else value, unit)
         return result[:, 0] if axes == 1 else result
 
     def _product(self, product: Product, value: Any, unit: Any) -> Any:
         own = self.operands()
         factors = [*own.parameters, *([] if value is None else [value])]
-        dtype = arguments.result_dtype(*factors)
-        accurate = arguments.compute_dtype(dtype)
+        dtype = validation.result_dtype(*factors)
+        accurate = validation.compute_dtype(dtype)
         problem = Problem(
             product=product,
             shape=self._stored_shape,
@@ -268,8 +268,8 @@ class JITMatrix(RandomMatrix):
     def operands(self) -> Operands:
         """Bring what the matrix is made of into the form that products take."""
         numbers, unit = self._check_parameters()
-        probability = arguments.check_prob(self.prob)
-        start = arguments.check_origin(self.origin, self._stored_shape)
+        probability = validation.check_prob(self.prob)
+        start = validation.check_origin(self.origin, self._stored_shape)
         valid = probability.valid
         if start.valid is not None:
             valid = start.valid if valid is None else valid & start.valid

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import arguments, units
+from . import units, validation
 from .aliases import Factor, Numbers
 
 
@@ -136,7 +136,7 @@ class RandomMatrix(abc.ABC):
 def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
     """Give the array that a matrix is to be multiplied by, and whether it is events."""
     value = other.value if isinstance(other, Events) else units.gather(other)
-    arguments.check_array(value, "x")
+    validation.check_array(value, "x")
     if rank(value) not in {1, 2}:
         raise TypeError(
             f"a {type(matrix).__name__} can be multiplied by an array of one or two "

@@ -25,8 +25,8 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
 from . import dispatch
+from .combine import add_blocks, weigh
 from .hookspecs import PLATFORMS, Matrix, Problem, matrix_of_block
-from .weighing import add_blocks, weigh
 
 X, LOC, SCALE = 4, 5, 6  # operands after those of the matrix
 

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from . import arguments
+from . import validation
 from .aliases import Numbers, Place, Prob, Seed
 from .families import JITConstant, JITLogNormal, JITNormal, JITUniform
 from .hookspecs import Product
@@ -304,12 +304,12 @@ def jitn(
 def _multiply(
     matrix: JITMatrix, x: Any, name: str, axes: int, product: Product, transpose: bool
 ) -> Any:
-    transpose = arguments.check_flag(transpose, "transpose")
+    transpose = validation.check_flag(transpose, "transpose")
     return (matrix.T if transpose else matrix).multiply(x, name, axes, product)
 
 
 def _dense(matrix: JITMatrix, transpose: bool) -> Any:
-    transpose = arguments.check_flag(transpose, "transpose")
+    transpose = validation.check_flag(transpose, "transpose")
     return (matrix.T if transpose else matrix).todense()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import threading
 from dataclasses import dataclass
 from importlib import metadata
@@ -18,6 +19,7 @@ import jax
 import pluggy
 
 from . import hookspecs
+from .combine import add_blocks, weigh
 from .hookspecs import (
     CONTRACT,
     PLATFORMS,
@@ -28,7 +30,6 @@ from .hookspecs import (
     matrix_of_block,
 )
 from .settings import unchanged_configuration, usual_settings
-from .weighing import add_blocks, weigh
 
 ENTRY_POINTS = "synjit.backends"
 
@@ -49,7 +50,14 @@ OPERANDS = ("x", "w_loc", "w_scale")
 FORMER_HOOKS = {
     "synjit_events": "synjit_product(problem, matrix, x), x being boolean",
     "synjit_floats": "synjit_product(problem, matrix, x), x being of floats",
+    "synjit_dense": "synjit_dense(problem, matrix)",
+    "synjit_weighted": "synjit_weighted(problem, matrix, x, w_loc, w_scale), of a grid",
     "synjit_blocks": "synjit_weighted(problem, matrix, x, w_loc, w_scale)",
+}
+FORMER_ARGUMENTS = {"seed", "origin", "law"}
+CHANGES = {
+    1: "seed, origin and law travel as matrix.seed, matrix.origin and "
+    "matrix.connectivity, and matrix.weights is the table of the weights' law; "
 }
 
 KINDS = {
@@ -207,10 +215,7 @@ class Registry:
                     f"its {field} must be of type {kind.__name__}, got {value!r}"
                 )
         if backend.contract != CONTRACT:
-            raise ValueError(
-                f"it is written for contract {backend.contract}, and this is contract "
-                f"{CONTRACT}: see docs/writing-a-backend.md for what changed"
-            )
+            raise ValueError(_of_contract(backend.contract))
         strangers = [p for p in backend.platforms if p not in PLATFORMS]
         if strangers or not backend.platforms:
             raise ValueError(
@@ -258,17 +263,29 @@ class Registry:
 
 
 def _check_contract(plugin: Any) -> None:
-    """Refuse hooks of an earlier contract with words on what to change."""
-    former = [h for h in FORMER_HOOKS if hasattr(plugin, h)]
+    """Refuse hooks of contract 1 with words on what to change."""
+    former = {
+        hook: new
+        for hook, new in FORMER_HOOKS.items()
+        if hasattr(plugin, hook) and _is_former(hook, getattr(plugin, hook))
+    }
     if former:
-        changes = "; ".join(f"{h} is now {FORMER_HOOKS[h]}" for h in former)
-        raise pluggy.PluginValidationError(
-            plugin,
-            f"it is written for contract 1, and this is contract {CONTRACT}: seed, "
-            "origin and law travel as matrix.seed, matrix.origin and "
-            f"matrix.connectivity, and matrix.weights is a table; {changes} "
-            "(see docs/writing-a-backend.md)",
-        )
+        new = "; ".join(f"{hook} is now {new}" for hook, new in former.items())
+        raise pluggy.PluginValidationError(plugin, _of_contract(1, f"{new}; "))
+
+
+def _is_former(name: str, hook: Any) -> bool:
+    if not hasattr(hookspecs, name):
+        return True
+    return bool(FORMER_ARGUMENTS & inspect.signature(hook).parameters.keys())
+
+
+def _of_contract(number: int, more: str = "") -> str:
+    """Say that a backend is of another contract, and what to change."""
+    return (
+        f"it is written for contract {number}, and this is contract {CONTRACT}: "
+        f"{more}{CHANGES.get(number, '')}see docs/writing-a-backend.md"
+    )
 
 
 def _check_arguments(plugin: Any, manager: pluggy.PluginManager) -> None:

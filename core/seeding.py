@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import reference
-from .arguments import describe
+from .validation import describe
 
 _drawn = threading.local()
 

@@ -218,6 +218,11 @@ def weight(
 
     ``table`` is that of the law of the weights, here the normal's.
     """
+    return look_up(table, weight_word(seed, row, column))
+
+
+def weight_word(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> UInt32:
+    """Give the uniform word that z(i, j) is looked up by."""
     w0, w1 = threefry2x32(seed, (column, WEIGHT_PAIR))
     s0, s1, s2, s3 = map(np.uint32, WEIGHT_SHIFTS)
     m0, m1, m2 = map(np.uint32, WEIGHT_MULTIPLIERS)
@@ -225,8 +230,7 @@ def weight(
     x = (x ^ (x >> s0)) * m0
     x = ((x ^ (x >> s1)) + w1) * m1
     x = (x ^ (x >> s2)) * m2
-    x = x ^ (x >> s3)
-    return look_up(table, x)
+    return x ^ (x >> s3)
 
 
 # --- one entry, one column ----------------------------------------------------

@@ -65,10 +65,11 @@ class HonestWeighted(Honest):
         return self.product(problem.of_block(0), one, x)
 
 
-def hostile():
+def hostile(base=Honest):
     """List the wrong ones that have been defined."""
-    kinds = [*Honest.__subclasses__(), *HonestWeighted.__subclasses__()]
-    return [kind for kind in kinds if hasattr(kind, "fault")]
+    kinds = base.__subclasses__()
+    wrong = [kind for kind in kinds if "fault" in vars(kind)]
+    return wrong + [each for kind in kinds for each in hostile(kind)]
 
 
 class WrongInLastChunk(Honest):

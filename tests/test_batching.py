@@ -136,7 +136,7 @@ def test_a_batch_of_weights_draws_nothing_again(backend):
         )
 
     text = str(jax.make_jaxpr(jax.vmap(f))(jnp.ones(5), jnp.ones(5)))
-    assert text.count("synjit_events") == 1
+    assert text.count("synjit_product") == 1
     assert f"i32[{SHAPE[0]},1]" in text  # one product, of one vector
     assert "scan" not in text
 
@@ -160,7 +160,7 @@ def test_a_batch_of_vectors_is_one_product(backend):
 
     text = str(jax.make_jaxpr(jax.vmap(jax.vmap(f)))(jnp.ones((4, 5, SHAPE[1]), bool)))
     assert text.count("synjit_weighted") == 1
-    assert "synjit_events" not in text
+    assert "synjit_product" not in text
     assert f"f32[{SHAPE[0]},20]" in text
     assert "scan" not in text
 

@@ -89,21 +89,21 @@ def test_events_give_the_bits_of_the_sum(batch, fraction, backend):
 
 def test_it_is_one_product_where_the_backend_has_one(backend):
     text = jax.jit(lambda x: blocks(backend) @ x).lower(events()).as_text()
-    if registry().backends[backend].joins:
+    if registry().backends[backend].weighs:
         assert text.count("synjit_numba_") == 1
 
 
 def test_explained(backend):
     b = blocks(backend)
-    explained = synjit.explain("blocks", grid=b.grid, platform="cpu", backend=backend)
+    explained = synjit.explain("weighted", grid=b.grid, platform="cpu", backend=backend)
     assert explained.backend == backend
-    assert "blocks, shape (3040, 321)" in str(explained)
+    assert "weighted, shape (3040, 321)" in str(explained)
     with pytest.raises(ValueError, match="takes a grid"):
-        synjit.explain("blocks")
+        synjit.explain("weighted")
     with pytest.raises(ValueError, match="takes a grid"):
         synjit.explain("events", grid=b.grid)
     with pytest.raises(ValueError, match="not multiplied transposed"):
-        synjit.explain("blocks", grid=b.grid, transpose=True)
+        synjit.explain("weighted", grid=b.grid, transpose=True)
 
 
 def test_dense_and_floats(backend):

@@ -127,7 +127,7 @@ def everyones():
 AS_USERS = """
     from numba import njit, int64
     from synjit import cache
-    from synjit.conformance import certificate
+    from synjit.gate import certificate
 
     njit([int64(int64)])(handler)  # for what it imports, which others may not read
     for user in {users}:

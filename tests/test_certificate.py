@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from synjit import gate
-from synjit.conformance import certificate
+from synjit.gate import certificate
 from synjit.registry import registry
 
 ASKED = gate.Asked("cpu", "events", "int32", x64=False)

@@ -72,7 +72,7 @@ def test_no_case_is_missing():
 def test_cases_are_as_the_issue_lists_them():
     for product in PRODUCTS:
         cases = full_cases(product)
-        if product == "blocks":
+        if product == "weighted":
             cases = [part for case in cases for part in case.of_blocks()]
         assert {0.0, 1.0} < {c.prob for c in cases}
         assert {c.known for c in cases} == {c.concrete for c in cases} == {True, False}
@@ -83,7 +83,7 @@ def test_cases_are_as_the_issue_lists_them():
             assert any(c.prob == 0.5 and c.shape[0] == length for c in cases)
         if product == "dense":
             continue
-        directions = {False} if product == "blocks" else {False, True}
+        directions = {False} if product == "weighted" else {False, True}
         assert {c.transpose for c in cases} == directions
         assert {1, 2, 33} < {c.batch for c in cases}
         assert {"none", "one", "all", "random"} <= {c.pattern for c in cases}
@@ -206,7 +206,7 @@ def test_an_undeclared_refusal_is_not_a_pass():
     refused = Result(check_, "refused", "no batches")
     gaps = (("events/*batch=*", "not written yet"), ("dense/*", "nor this"))
     report = Report("some", "cpu", 2, [Result(check_, "passed"), refused])
-    backend = Backend("some", "1", ("cpu",))
+    backend = Backend("some", "1", ("cpu",), contract=2)
     assert report.passed
     assert not report.conforms
     example = f"as {check_}"
@@ -319,7 +319,9 @@ def test_the_example_is_right(example, case):
 def of_the_page(monkeypatch):
     """Make a module of the plugin that the page has newcomers start from."""
     page = Path(__file__).parents[1] / "docs" / "writing-a-backend.md"
-    code = re.search(r"```python\n(import jax\n.*?)```", page.read_text(), re.DOTALL)[1]
+    code = re.search(
+        r"```python\n(import jax.numpy as jnp\n.*?)```", page.read_text(), re.DOTALL
+    )[1]
     module = types.ModuleType("synjit_mine")
     exec(code, module.__dict__)
     yield registry().register(module)

@@ -6,19 +6,19 @@ import pytest
 from scipy import stats
 
 from synjit import primitives, reference
-from synjit.primitives import Matrix, Static
+from synjit.hookspecs import Matrix, Problem
 
 PROBS = [1e-4, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9]
 SHAPE = (4000, 4000)
 
 
 def dense(prob, seed=5):
-    law = reference.law(prob)
+    law, table = reference.law(prob), reference.Normal().table
     words = np.array(reference.seed_words(seed), np.uint32)
-    matrix = Matrix(words, np.zeros(2, np.uint32), law.encode())
-    return np.asarray(
-        primitives.dense(matrix, Static(SHAPE, log2_chunk=law.log2_chunk))
-    )
+    matrix = Matrix(words, np.zeros(2, np.uint32), law.encode(), table)
+    known = (False, 0, "int32", True, law.log2_chunk, len(table))
+    problem = Problem("dense", SHAPE, *known, platform="")
+    return np.asarray(primitives.dense(matrix, problem, None))
 
 
 @pytest.mark.parametrize("prob", PROBS)

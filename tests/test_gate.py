@@ -20,10 +20,10 @@ import synjit
 from synjit import BackendError, Problem, gate
 from synjit.backends.numba_cpu import plugin
 from synjit.cache import cache_folder
-from synjit.conformance import certificate
+from synjit.gate import certificate
 from synjit.registry import registry
 
-PROBLEM = Problem("events", (1000, 50), False, 1, "int32", True, 10, "cpu")
+PROBLEM = Problem("events", (1000, 50), False, 1, "int32", True, 10, 2048, "cpu")
 ASKED = gate.Asked("cpu", "events", "int32", x64=False)
 
 
@@ -200,7 +200,9 @@ assert "numba" not in sys.modules
 assert not [m for m in sys.modules if m.startswith("synjit.backends.numba_cpu.")]
 from synjit import gate
 from synjit.registry import registry
-problem = synjit.Problem("events", (1000, 50), False, 1, "int32", True, 10, "cpu")
+problem = synjit.Problem(
+    "events", (1000, 50), False, 1, "int32", True, 10, 2048, "cpu"
+)
 verdict = gate.verdict(registry().backends["numba"], problem)
 print(verdict.source, verdict.grade, verdict.reason)
 """
@@ -294,24 +296,20 @@ class Second:
 
     @synjit.hookimpl
     def synjit_backend(self):
-        return synjit.Backend("second", "1", ("cpu",), priority=-1)
+        return synjit.Backend("second", "1", ("cpu",), contract=2, priority=-1)
 
     @synjit.hookimpl
     def synjit_refuses(self, problem):
-        return ""
+        return None
 
     @synjit.hookimpl
-    def synjit_events(self, problem, seed, origin, law, events):
+    def synjit_product(self, problem, matrix, x):
         type(self).calls += 1
-        return plugin.synjit_events(problem, seed, origin, law, events)
+        return plugin.synjit_product(problem, matrix, x)
 
     @synjit.hookimpl
-    def synjit_floats(self, problem, seed, origin, law, values):
-        return plugin.synjit_floats(problem, seed, origin, law, values)
-
-    @synjit.hookimpl
-    def synjit_dense(self, problem, seed, origin, law):
-        return plugin.synjit_dense(problem, seed, origin, law)
+    def synjit_dense(self, problem, matrix):
+        return plugin.synjit_dense(problem, matrix)
 
 
 @pytest.fixture
@@ -396,7 +394,7 @@ def test_explain_takes_jax_s_name_of_a_gpu():
 
 def test_interpreted_is_taken_by_name_only(second):
     lesser = synjit.Backend(
-        "second", "1", ("cpu",), priority=10**6, interpreted_on=("cpu",)
+        "second", "1", ("cpu",), 2, priority=10**6, interpreted_on=("cpu",)
     )
     object.__setattr__(second, "backend", lesser)
     explanation = synjit.explain(platform="cpu")

@@ -12,7 +12,7 @@ import jax
 import pytest
 
 from synjit import gate
-from synjit.conformance import attempt, certificate, suite
+from synjit.gate import attempt, certificate, thread
 from synjit.registry import registry
 
 ASKED = gate.Asked("cpu", "events", "int32", x64=False)
@@ -24,24 +24,20 @@ from synjit.backends.numba_cpu import plugin as honest
 
 @hookimpl
 def synjit_backend():
-    return Backend("crashes", "1", ("cpu",), priority=1000)
+    return Backend("crashes", "1", ("cpu",), contract=2, priority=1000)
 
 @hookimpl
 def synjit_refuses(problem):
-    return ""
+    return None
 
 @hookimpl
-def synjit_events(problem, seed, origin, law, events):
+def synjit_product(problem, matrix, x):
     {crash}
-    return honest.synjit_events(problem, seed, origin, law, events)
+    return honest.synjit_product(problem, matrix, x)
 
 @hookimpl
-def synjit_floats(problem, seed, origin, law, values):
-    return honest.synjit_floats(problem, seed, origin, law, values)
-
-@hookimpl
-def synjit_dense(problem, seed, origin, law):
-    return honest.synjit_dense(problem, seed, origin, law)
+def synjit_dense(problem, matrix):
+    return honest.synjit_dense(problem, matrix)
 """
 
 PROGRAM = """
@@ -149,23 +145,23 @@ def test_progress_starts_the_clock_again():
         return "done"
 
     with pytest.raises(TimeoutError):
-        suite.in_thread(work, 0.5)
+        thread.in_thread(work, 0.5)
     steps.clear()
-    assert suite.in_thread(work, 0.5, lambda: len(steps)) == "done"
+    assert thread.in_thread(work, 0.5, lambda: len(steps)) == "done"
 
 
 def test_waiting_for_a_processor_does_not_count(monkeypatch):
     """Other processes have nine tenths of the machine, as far as it can tell."""
     start = time.monotonic()
     served = lambda: 0.1 * (time.monotonic() - start)  # noqa: E731
-    monkeypatch.setattr(suite.time, "process_time", served)
-    assert suite.in_thread(lambda: time.sleep(1.5) or "done", 0.5) == "done"
+    monkeypatch.setattr(thread.time, "process_time", served)
+    assert thread.in_thread(lambda: time.sleep(1.5) or "done", 0.5) == "done"
 
 
 def test_what_hangs_is_given_up_however_idle():
     release = threading.Event()
     with pytest.raises(TimeoutError):
-        suite.in_thread(lambda: release.wait(60), 0.5)
+        thread.in_thread(lambda: release.wait(60), 0.5)
     release.set()
 
 
@@ -198,9 +194,9 @@ def unusual():
         jax.config.update(setting, value)
 
 
-@pytest.mark.parametrize("product", ["events", "floats", "dense", "blocks"])
+@pytest.mark.parametrize("product", ["events", "floats", "dense", "weighted"])
 def test_the_gate_does_not_depend_on_settings(product, unusual):
-    dtype = "float32" if product in {"floats", "blocks"} else "int32"
+    dtype = "float32" if product in {"floats", "weighted"} else "int32"
     asked = gate.Asked("cpu", product, dtype, x64=False)
     verdict = gate._quick_part(registry().backends["numba"], asked)
     assert verdict.grade == "proved", verdict.reason

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hostile_processes
 import hostile_sizes
+import hostile_tables
 import hostile_values
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,11 @@ from hostile_backends import (
 import synjit
 from synjit import Backend, BackendError, cli, gate, hookimpl
 from synjit.backends.numba_cpu import plugin as honest
-from synjit.conformance import Case, Check, certificate, check, run_full
+from synjit.conformance import Case, Check, check, run_full
 from synjit.conformance.checks import FULL_COUNT
 from synjit.conformance.report import as_text
 from synjit.conformance.runner import problem_of
+from synjit.gate import certificate
 from synjit.registry import Registry, registry
 
 
@@ -47,13 +49,18 @@ def register():
 
 
 def blocks(backend=None):
-    block = synjit.JITNormal(1.0, 0.1, 0.1, 1, shape=(10, 10), backend=backend)
-    return synjit.JITBlocks([[block]])
+    """Make a grid: a single block is judged as a matrix is."""
+    row = [
+        synjit.JITNormal(1.0, 0.1, 0.1, seed, shape=(10, 10), backend=backend)
+        for seed in (1, 2)
+    ]
+    return synjit.JITBlocks([row])
 
 
 MODULES = (
     hostile_processes,
     hostile_sizes,
+    hostile_tables,
     hostile_values,
 )  # imported, they are listed
 HOSTILE = [plugin for plugin in hostile() if not hasattr(plugin, "only")]
@@ -61,14 +68,14 @@ IN_FULL_SUITE = [plugin for plugin in hostile() if hasattr(plugin, "only")]
 
 
 def explain(product):
-    if product == "blocks":
+    if product == "weighted":
         return synjit.explain(product, grid=blocks().grid, platform="cpu")
     return synjit.explain(product, shape=(10, 10), platform="cpu")
 
 
 def run(product, backend=None, n=10):
-    if product == "blocks":
-        return blocks(backend) @ np.ones(10, bool)
+    if product == "weighted":
+        return blocks(backend) @ np.ones(20, bool)
     if product == "dense":
         return synjit.jitn(1.0, 0.1, 0.1, 1, shape=(n, n), backend=backend)
     operand = np.ones(n, bool if product == "events" else np.float32)
@@ -82,7 +89,7 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
         monkeypatch.setenv("SYNJIT_GATE_SECONDS", "3")
     name = register(plugin()).backend.name
     with pytest.raises(BackendError) as refusal:
-        run(plugin.product, backend=name)
+        run(plugin.asked, backend=name)
     assert plugin.fault in str(refusal.value)
     if plugin is Hangs:
         assert "SYNJIT_GATE_SECONDS" in str(refusal.value)
@@ -90,10 +97,10 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
         assert "check(" in str(refusal.value)  # a program that shows it
 
     # Though of the highest priority, it is not the default, and the reason is given.
-    explanation = explain(plugin.product)
+    explanation = explain(plugin.asked)
     assert explanation.backend == "numba"
     assert plugin.fault in explanation.reasons[name]
-    run(plugin.product)
+    run(plugin.asked)
     if plugin is Hangs:
         Hangs.release.set()
 
@@ -130,8 +137,8 @@ def test_the_program_in_a_refusal_shows_the_fault(plugin, register, capsys):
 class ForTpuOnly(Honest):
     platforms = ("cpu", "tpu")
 
-    def events(self, *operands):
-        return jax.lax.platform_dependent(cpu=lambda: honest.synjit_events(*operands))
+    def product(self, *given):
+        return jax.lax.platform_dependent(cpu=lambda: honest.synjit_product(*given))
 
 
 def test_claims_a_platform_that_is_not_here_either(register):
@@ -145,14 +152,14 @@ def test_claims_a_platform_that_is_not_here_either(register):
 class RefusesAll(Honest):
     @hookimpl
     def synjit_refuses(self, problem):
-        return "" if problem.shape == (10, 10) else "not today"
+        return None if problem.shape == (10, 10) else "not today"
 
 
 class RefusesBatches(Honest):
     @hookimpl
     def synjit_refuses(self, problem):
         in_suite = problem.shape != (10, 10)
-        return "no batches" if in_suite and problem.batch > 1 else ""
+        return "no batches" if in_suite and problem.batch > 1 else None
 
 
 class CannotSay(Honest):
@@ -166,7 +173,7 @@ class CannotSay(Honest):
     [
         (RefusesAll, 1, "it refused every conformance case: not today"),
         (RefusesBatches, 2, "it refused all conformance cases of this kind"),
-        (CannotSay, 1, "returned 3, and not a string"),
+        (CannotSay, 1, "returned 3, and not a string or None"),
     ],
 )
 def test_what_was_refused_in_the_suite_is_not_proved(plugin, batch, reason, register):
@@ -189,11 +196,11 @@ class TakesSingleVectors(Honest):
     @hookimpl
     def synjit_backend(self):
         gaps = (("*batch=*", "one at a time"), ("transform/*", "one at a time"))
-        return Backend("single", "1", ("cpu",), known_gaps=gaps)
+        return Backend("single", "1", ("cpu",), contract=2, known_gaps=gaps)
 
     @hookimpl
     def synjit_refuses(self, problem):
-        return "no batches" if problem.batch > 1 else ""
+        return "no batches" if problem.batch > 1 else None
 
 
 def test_who_takes_single_vectors_only_can_conform(register):
@@ -209,11 +216,13 @@ def test_who_takes_single_vectors_only_can_conform(register):
 class RefusesNearlyAll(Honest):
     @hookimpl
     def synjit_backend(self):
-        return Backend("coy", "1", ("cpu",), known_gaps=(("*", "some day"),))
+        return Backend(
+            "coy", "1", ("cpu",), contract=2, known_gaps=(("*", "some day"),)
+        )
 
     @hookimpl
     def synjit_refuses(self, problem):
-        return "not today" if problem.shape != (1, 5) else ""
+        return "not today" if problem.shape != (1, 5) else None
 
 
 def test_a_gap_of_nearly_all_is_no_conformance(register):
@@ -230,7 +239,8 @@ def test_a_gap_of_nearly_all_is_no_conformance(register):
 
 class Door(Honest):
     def __init__(self, **fields):
-        self.fields = {"name": "door", "version": "1", "platforms": ("cpu",), **fields}
+        usual = {"name": "door", "version": "1", "platforms": ("cpu",), "contract": 2}
+        self.fields = usual | fields
 
     @hookimpl
     def synjit_backend(self):
@@ -249,10 +259,40 @@ class WrongArguments(Door):
         return None
 
 
+class LacksAnArgument(Door):
+    @hookimpl
+    def synjit_product(self, problem, matrix):
+        return None
+
+
 class MissingHooks:
     @hookimpl
     def synjit_backend(self):
-        return Backend("some", "1", ("cpu",))
+        return Backend("some", "1", ("cpu",), contract=2)
+
+
+class HooksOfContract1(Door):
+    @hookimpl
+    def synjit_events(self, problem, seed, origin, law, events):
+        return None
+
+    @hookimpl
+    def synjit_floats(self, problem, seed, origin, law, values):
+        return None
+
+
+class WeighsAsOfContract1(Door):
+    """The name has stayed, and the arguments have not."""
+
+    @hookimpl
+    def synjit_weighted(self, problem, seed, origin, law, events, w_loc, w_scale):
+        return None
+
+
+class NamesNoContract(Door):
+    @hookimpl
+    def synjit_backend(self):
+        return Backend("door", "1", ("cpu",))
 
 
 class RaisesAtTheDoor(Door):
@@ -275,7 +315,19 @@ class RaisesAtTheDoor(Door):
         (Door(requires=("no_such_module",)), "it needs the module 'no_such_module'"),
         (UnknownHook(), "synjit_evnets"),
         (WrongArguments(), "sede"),
-        (MissingHooks(), "lacks the hooks synjit_refuses, synjit_events"),
+        (LacksAnArgument(), "its synjit_product lacks the arguments x: the contract "),
+        (LacksAnArgument(), "has synjit_product(problem, matrix, x)"),
+        (MissingHooks(), "lacks the hooks synjit_refuses, synjit_product, synjit_d"),
+        (HooksOfContract1(), "written for contract 1, and this is contract 2"),
+        (HooksOfContract1(), "synjit_events is now synjit_product(problem, matrix, x)"),
+        (HooksOfContract1(), "synjit_floats is now synjit_product(problem, matrix, x)"),
+        (WeighsAsOfContract1(), "written for contract 1, and this is contract 2"),
+        (WeighsAsOfContract1(), "synjit_weighted(problem, matrix, x, w_loc, w_scale)"),
+        (Door(contract=1), "written for contract 1, and this is contract 2"),
+        (Door(contract=1), "and law travel as matrix.seed, matrix.origin and matrix."),
+        (Door(contract=3), "written for contract 3, and this is contract 2"),
+        (Door(contract="2"), "its contract must be of type int, got '2'"),
+        (NamesNoContract(), "missing 1 required positional argument: 'contract'"),
         (RaisesAtTheDoor(), "who am I"),
     ],
 )

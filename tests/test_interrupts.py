@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from synjit.conformance import suite
+from synjit.gate import thread
 
 # What is printed first tells that Python itself has started.
 COMMAND = "import synjit_command; print('started', flush=True); synjit_command.main()"
@@ -149,7 +149,7 @@ def runs_for_ever():
 
 def test_what_was_given_up_stops():
     with pytest.raises(TimeoutError, match=r"0\.1"):
-        suite.in_thread(runs_for_ever, 0.1)
+        thread.in_thread(runs_for_ever, 0.1)
     time.sleep(0.5)
     assert not is_running()
 
@@ -159,14 +159,14 @@ def test_what_was_interrupted_stops():
     timer = threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        suite.in_thread(runs_for_ever, float("inf"))
+        thread.in_thread(runs_for_ever, float("inf"))
     time.sleep(0.5)
     assert not is_running()
 
 
 def test_what_is_raised_in_the_thread_is_raised():
     with pytest.raises(SystemExit, match="quit"):
-        suite.in_thread(lambda: sys.exit("quit"), 10.0)
+        thread.in_thread(lambda: sys.exit("quit"), 10.0)
     with contextlib.suppress(SystemExit):
-        suite.in_thread(sys.exit, 10.0)
-    assert suite.in_thread(lambda: 3, 10.0) == 3
+        thread.in_thread(sys.exit, 10.0)
+    assert thread.in_thread(lambda: 3, 10.0) == 3

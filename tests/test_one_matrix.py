@@ -10,12 +10,13 @@ import pytest
 
 import synjit
 from synjit import primitives, reference
-from synjit.primitives import Matrix, Static
+from synjit.hookspecs import Matrix, Problem
 
 PROBS = [0.0, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0]
 SHAPES = [(1, 1), (1, 7), (129, 257), (2000, 300)]
 PATTERNS = ["none", "one", "random", "all"]
 SEED = 20140785
+NORMAL = reference.Normal().table
 
 
 @functools.cache
@@ -46,15 +47,25 @@ def make_events(length, pattern, batch=1):
     }[pattern]
 
 
-def sums(prob, shape, events, *, transpose=False, corder=True, backend=None):
-    law = reference.law(prob)
-    matrix = Matrix(
+def stated(product, prob, shape, transpose=False, corder=True):
+    """State a product in the words of the contract."""
+    log2_chunk, words = reference.law(prob).log2_chunk, len(NORMAL)
+    given = (product, shape, transpose, 0, "int32", corder, log2_chunk, words)
+    return Problem(*given, platform="")
+
+
+def operands(prob, origin=(0, 0)):
+    return Matrix(
         np.array(reference.seed_words(SEED), np.uint32),
-        np.zeros(2, np.uint32),
-        law.encode(),
+        np.array(origin, np.uint32),
+        reference.law(prob).encode(),
+        NORMAL,
     )
-    static = Static(shape, transpose, corder, law.log2_chunk, backend)
-    return primitives.events(matrix, jnp.asarray(events), static)
+
+
+def sums(prob, shape, events, *, transpose=False, corder=True, backend=None):
+    problem = stated("events", prob, shape, transpose, corder)
+    return primitives.product(operands(prob), jnp.asarray(events), problem, backend)
 
 
 @pytest.mark.parametrize("prob", PROBS)
@@ -193,18 +204,12 @@ def test_pre_post_is_the_transpose_in_the_cheap_direction(backend):
 @pytest.mark.parametrize("origin", [(1, 0), (700, 3), (1023, 0), (1024, 5), (5000, 77)])
 def test_a_window_is_that_part_of_the_matrix(origin, backend):
     prob, shape = 0.1, (1300, 30)
-    law = reference.law(prob)
-    matrix = Matrix(
-        np.array(reference.seed_words(SEED), np.uint32),
-        np.array(origin, np.uint32),
-        law.encode(),
-    )
+    matrix = operands(prob, origin)
     window = reference.Matrix(SEED, prob, shape, origin)
-    static = Static(shape, log2_chunk=law.log2_chunk, backend=backend)
-    np.testing.assert_array_equal(primitives.dense(matrix, static), window.dense())
+    dense = primitives.dense(matrix, stated("dense", prob, shape), backend)
+    np.testing.assert_array_equal(dense, window.dense())
     for transpose in (False, True):
         events = make_events(shape[0] if transpose else shape[1], "random", 2)
-        got = primitives.events(
-            matrix, jnp.asarray(events), static._replace(transpose=transpose)
-        )
+        problem = stated("events", prob, shape, transpose)
+        got = primitives.product(matrix, jnp.asarray(events), problem, backend)
         np.testing.assert_array_equal(got, window.events(events, transpose))

@@ -11,6 +11,7 @@ import functools
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,11 @@ from jax.experimental.pallas import triton as plgpu
 
 import synjit
 from synjit import conformance, dispatch, reference
-from synjit.backends.pallas_gpu import atomics, calls
+from synjit.backends.pallas_gpu import atomics, calls, workspace
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
 from synjit.conformance.runner import operands_of, problem_of
-from synjit.hookspecs import Problem
+from synjit.hookspecs import Matrix, Problem
 from synjit.reference import draw
 from synjit.registry import registry
 
@@ -49,12 +50,23 @@ CASES = [
     Case("floats", 0.01, (8193, 40), transpose=True, batch=2),
     Case("dense", 0.01, (8193, 40)),
     Case("dense", 0.77, (300, 65), origin=(8170, 9), seed=2**40 + 5),
+    # every form of the table of weights, with words of no law
+    Case("events", 0.1, (1500, 60), batch=2, table="random"),
+    Case("events", 0.5, (300, 60), table="random symmetric"),
+    Case("events", 0.1, (1500, 60), transpose=True, pattern="all", table="random"),
+    Case("events", 0.1, (1500, 60), table="constant"),
+    Case("floats", 0.5, (300, 60), batch=2, table="constant"),
+    Case("floats", 0.1, (1500, 60), transpose=True, table="lognormal"),
+    Case("dense", 0.5, (260, 19), table="random"),
+    Case("dense", 0.5, (260, 19), table="constant"),
 ]
 
 
 def describe(case: Case) -> str:
     direction = "transpose" if case.transpose else "straight"
-    return f"{case.product}-{case.prob}-{case.shape}-{direction}-{case.batch}"
+    return (
+        f"{case.product}-{case.prob}-{case.shape}-{direction}-{case.batch}-{case.table}"
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=describe)
@@ -67,15 +79,15 @@ def test_conforms_when_interpreted(case):
 def test_traced_law_gives_the_same(prob):
     case = Case("events", prob, (700, 40), batch=2)
     problem = replace(problem_of(case, "cpu"), log2_chunk=None)
-    run = jax.jit(functools.partial(calls.events, problem))
-    n, z = run(**operands_of(case))
+    run = jax.jit(functools.partial(calls.product, problem))
+    n, z = run(*operands_of(case))
     want = expected(case).results
     np.testing.assert_array_equal(n, want[0])
     np.testing.assert_array_equal(z, want[1])
 
 
 @pytest.mark.parametrize(
-    ("prob", "rows", "asks"),
+    ("prob", "rows", "probes"),
     [
         # chunks of 1024 rows: listed where 3 * 1024 * prob connections cost less
         (0.07, 10**5, False),
@@ -92,22 +104,22 @@ def test_traced_law_gives_the_same(prob):
         (1e-6, 10**6, False),
     ],
 )
-def test_what_is_cheaper_decides_between_asking_and_listing(prob, rows, asks):
+def test_what_is_cheaper_decides_between_probing_and_listing(prob, rows, probes):
     law = reference.law(prob)
     words = jnp.asarray(law.encode())
     known = Problem(
-        "events", (rows, 10), False, 1, "int32", True, law.log2_chunk, "cuda"
+        "events", (rows, 10), False, 1, "int32", True, law.log2_chunk, 2048, "cuda"
     )
-    sure = calls.asks_rows(known)
-    assert (bool(calls._asks_now(known, words)) if sure is None else sure) == asks
+    sure = calls.probes_rows(known)
+    assert (bool(calls._probes_now(known, words)) if sure is None else sure) == probes
     if rows > 288:  # of a traced prob only the law knows
         traced = replace(known, log2_chunk=None)
-        assert calls.asks_rows(traced) is None
-        assert bool(calls._asks_now(traced, words)) == asks
+        assert calls.probes_rows(traced) is None
+        assert bool(calls._probes_now(traced, words)) == probes
 
 
 def test_columns_cut_into_bands_give_the_same(monkeypatch):
-    monkeypatch.setattr(calls, "_max_chunks", lambda _: 2**31 // 23)
+    monkeypatch.setattr(calls, "max_chunks", lambda _: 2**31 // 23)
     case = Case("events", 0.1, (300, 40))
     problem = problem_of(case, "cpu")
     assert len(calls._bands(problem, case.operand())) == 2
@@ -124,15 +136,16 @@ def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
     with pytest.warns(RuntimeWarning, match="SYNJIT_GATE"):
         named = product(backend=NAME)
     np.testing.assert_array_equal(named, product(backend="numba"))
-    problem = Problem("events", (30, 40), False, 1, "int32", True, 8, "cpu")
+    problem = Problem("events", (30, 40), False, 1, "int32", True, 8, 2048, "cpu")
     assert dispatch.choose(problem, None).backend.name == "numba"
 
 
 # --- lowered for a GPU ------------------------------------------------------------
 
 
-def arguments(problem: Problem) -> list[jax.ShapeDtypeStruct]:
-    result = [jax.ShapeDtypeStruct((w,), jnp.uint32) for w in (2, 2, draw.LAW_WORDS)]
+def arguments(problem: Problem) -> list[Any]:
+    lengths = (2, 2, draw.LAW_WORDS, problem.weights)
+    result = [Matrix(*(jax.ShapeDtypeStruct((w,), jnp.uint32) for w in lengths))]
     if problem.product != "dense":
         length = problem.shape[0] if problem.transpose else problem.shape[1]
         dtype = jnp.bool_ if problem.product == "events" else problem.dtype
@@ -141,24 +154,25 @@ def arguments(problem: Problem) -> list[jax.ShapeDtypeStruct]:
 
 
 PROBLEMS = [
-    Problem(product, (10**6, 10**6), transpose, batch, "float32", True, k, "cuda")
+    Problem(product, (10**6, 10**6), transpose, batch, "float32", True, k, w, "cuda")
     for product in ("events", "floats")
-    for transpose, batch, k in (
-        (False, 1, 17),
-        (False, 3, None),
-        (False, 3, 10),
-        (True, 3, 17),
+    for transpose, batch, k, w in (
+        (False, 1, 17, 2048),
+        (False, 3, None, 8192),
+        (False, 3, 10, 0),
+        (True, 3, 17, 2048),
     )
-] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, "cuda")]
+] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, 8192, "cuda")]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_lowers_without_a_gpu_and_within_its_memory(problem):
-    function = functools.partial(getattr(calls, problem.product), problem)
+    hook = calls.dense if problem.product == "dense" else calls.product
+    function = functools.partial(hook, problem)
     traced = jax.jit(function).trace(*arguments(problem))
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
     assert "xla.gpu.triton" in text
-    bound = calls.temporary_bytes(problem)
+    bound = workspace.workspace_bytes(problem)
     results = {v.aval.shape for v in traced.jaxpr.jaxpr.outvars}
     for equation in equations(traced.jaxpr.jaxpr):
         for variable in equation.outvars:
@@ -170,15 +184,14 @@ def test_lowers_without_a_gpu_and_within_its_memory(problem):
 def test_lowers_inside_shard_map():
     """With its check of what varies over the mesh, which interpreters cannot pass."""
     mesh = jax.make_mesh((1,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
-    problem = Problem("events", (300, 100), False, 1, "int32", True, 10, "cuda")
+    problem = Problem("events", (300, 100), False, 1, "int32", True, 10, 2048, "cuda")
 
-    def part(seed, origin, law, events):
-        seed, origin, law = jax.lax.pcast((seed, origin, law), ("x",), to="varying")
-        sums = calls.events(problem, seed, origin, law, events)
-        return jax.lax.psum(sums, "x")
+    def part(matrix, x):
+        matrix = jax.lax.pcast(matrix, ("x",), to="varying")
+        return jax.lax.psum(calls.product(problem, matrix, x), "x")
 
     whole = jax.sharding.PartitionSpec()
-    over = (whole, whole, whole, jax.sharding.PartitionSpec("x"))
+    over = (whole, jax.sharding.PartitionSpec("x"))
     run = jax.jit(jax.shard_map(part, mesh=mesh, in_specs=over, out_specs=whole))
     traced = run.trace(*arguments(problem))
     if jax.__version_info__ >= (0, 11):  # it takes the mesh's device, which is a CPU
@@ -206,7 +219,7 @@ def test_memory_is_bounded_by_what_goes_in_and_out():
     for problem in PROBLEMS[:-1]:
         m, n = problem.shape
         vectors = (m + n) * max(problem.batch, 1)
-        assert calls.temporary_bytes(problem) <= 100 * vectors + 2**27
+        assert workspace.workspace_bytes(problem) <= 100 * vectors + 2**27
 
 
 def test_integers_are_added_by_relaxed_integer_atomics(capsys):
@@ -253,9 +266,9 @@ def test_interpreted_atomics_add_up_repeated_indices():
 
 def test_refuses_in_words_what_it_cannot_count():
     hook = registry().backends[NAME].hook
-    large = Problem("dense", (2**16, 2**16), False, 0, "int32", True, 8, "cuda")
+    large = Problem("dense", (2**16, 2**16), False, 0, "int32", True, 8, 2048, "cuda")
     assert "4294967296 elements" in hook.synjit_refuses(problem=large)
-    large = Problem("events", (2**20, 10), False, 2**12, "int32", True, 8, "cuda")
+    large = Problem("events", (2**20, 10), False, 2**12, "int32", True, 8, 2048, "cuda")
     assert "elements" in hook.synjit_refuses(problem=large)
     assert not hook.synjit_refuses(problem=replace(large, batch=1))
 

@@ -2,7 +2,6 @@
 """The TPU kernels, interpreted on the CPU, and lowered for a TPU that is not there."""
 
 import dataclasses
-import functools
 import subprocess
 import sys
 
@@ -13,11 +12,12 @@ from jax.experimental.pallas import tpu as pltpu
 
 import synjit
 from synjit import Problem, dispatch, gate, reference
-from synjit.backends.pallas_tpu import calls, plugin, sizes
+from synjit.backends.pallas_tpu import calls, plugin, workspace
 from synjit.conformance import suite
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
-from synjit.conformance.runner import problem_of
+from synjit.conformance.runner import operands_of, problem_of
+from synjit.hookspecs import Matrix
 from synjit.registry import registry
 
 CASES = (
@@ -31,6 +31,15 @@ CASES = (
     Case("floats", 0.01, (50, 60), origin=(8170, 9), transpose=True, batch=2),
     Case("dense", 0.1, (1500, 60), origin=(700, 3)),
     Case("dense", 1.0, (260, 19)),
+    # every form of the table of weights, with words of no law
+    Case("events", 0.1, (1500, 60), batch=2, table="random"),
+    Case("events", 0.1, (1500, 60), transpose=True, table="random symmetric"),
+    Case("events", 0.1, (1500, 60), transpose=True, table="random"),
+    Case("events", 0.1, (300, 60), table="constant"),
+    Case("floats", 0.1, (300, 60), transpose=True, table="constant"),
+    Case("floats", 0.5, (300, 60), table="lognormal"),
+    Case("dense", 0.5, (260, 19), table="random"),
+    Case("dense", 0.5, (260, 19), table="constant"),
 )
 TRACED = (
     Case("events", 0.01, (2100, 20), origin=(8170, 9)),
@@ -47,6 +56,7 @@ def problem(product="events", **changes):
         dtype="float32",
         corder=True,
         log2_chunk=10,
+        weights=2048,
         platform="tpu",
     )
     return dataclasses.replace(whole, **changes)
@@ -59,14 +69,10 @@ def usual_settings():
         yield
 
 
-def operands(case):
-    law = reference.law(case.prob)
-    words = [
-        np.array(reference.seed_words(case.seed), np.uint32),
-        np.array(case.origin, np.uint32),
-        law.encode(),
-    ]
-    return words if case.product == "dense" else [*words, case.operand()]
+def run(case, asked):
+    """Trace and run a product, all of whose operands are traced."""
+    product = calls.dense if case.product == "dense" else calls.product
+    return jax.jit(lambda *args: product(asked, *args))(*operands_of(case))
 
 
 def differences(case, got):
@@ -94,17 +100,14 @@ def test_conforms_interpreted(case):
 def test_a_traced_prob_gives_the_same_bits(case):
     known = problem_of(case, "cpu")
     unknown = dataclasses.replace(known, log2_chunk=None)
-    product = getattr(calls, case.product)
-    got = jax.jit(lambda *args: product(unknown, *args))(*operands(case))
-    differences(case, got)
+    differences(case, run(case, unknown))
 
 
 def test_rows_and_columns_up_to_the_last():
     shape, origin = (200, 3), (2**32 - 300, 2**32 - 5)
     case = Case("dense", 0.1, shape, origin=origin)
     law = reference.law(case.prob)
-    asked = problem_of(case, "cpu")
-    got = jax.jit(lambda *args: calls.dense(asked, *args))(*operands(case))
+    got = run(case, problem_of(case, "cpu"))
     rows = np.arange(origin[0], origin[0] + shape[0])[:, None]
     columns = np.arange(origin[1], origin[1] + shape[1])
     connected, z = reference.entry(reference.seed_words(case.seed), law, rows, columns)
@@ -122,8 +125,7 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 
     monkeypatch.setattr(calls.pl, "pallas_call", detecting)
     case = Case("events", 0.1, (10, 10), pattern="all")  # two tiles, on two cores
-    asked = problem_of(case, "cpu")
-    got = jax.jit(lambda *args: calls.events(asked, *args))(*operands(case))
+    got = run(case, problem_of(case, "cpu"))
     jax.block_until_ready(got)
     assert not interpret_pallas_call.races.races_found
     differences(case, got)
@@ -132,8 +134,18 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 # --- lowering ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("x64", [False, True], ids=["32 bits", "64 bits"])
-@pytest.mark.parametrize("log2_chunk", [10, 17, None])
+@pytest.mark.parametrize(
+    ("x64", "log2_chunk", "words"),
+    [
+        (False, 10, 2048),
+        (False, 17, 2048),
+        (False, None, 2048),
+        (True, 10, 2048),
+        (True, None, 2048),
+        (False, 10, 0),
+        (False, 10, 8192),
+    ],
+)
 @pytest.mark.parametrize(
     ("product", "transpose"),
     [
@@ -144,21 +156,20 @@ def test_no_two_blocks_write_one_place(monkeypatch):
         ("dense", False),
     ],
 )
-def test_lowers_for_tpu(product, transpose, log2_chunk, x64):
-    asked = problem(product, transpose=transpose, log2_chunk=log2_chunk)
-    assert plugin.synjit_refuses(asked) == ""
-    shapes = [
-        ((2,), "uint32"),
-        ((2,), "uint32"),
-        ((reference.draw.LAW_WORDS,), "uint32"),
-    ]
+def test_lowers_for_tpu(product, transpose, x64, log2_chunk, words):
+    asked = problem(product, transpose=transpose, log2_chunk=log2_chunk, weights=words)
+    assert plugin.synjit_refuses(asked) is None
+    lengths = (2, 2, reference.draw.LAW_WORDS, words)
+    arguments = [Matrix(*(jax.ShapeDtypeStruct((n,), "uint32") for n in lengths))]
+    hook = calls.dense
     if product != "dense":
+        hook = calls.product
         dtype = "bool" if product == "events" else "float32"
-        shapes.append(((3000 if transpose else 700, 3), dtype))
-    arguments = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
-    hook = functools.partial(getattr(calls, product), asked)
+        x = jax.ShapeDtypeStruct((3000 if transpose else 700, 3), dtype)
+        arguments.append(x)
+    function = jax.jit(lambda *args: hook(asked, *args))
     with jax.enable_x64(x64):
-        exported = jax.export.export(jax.jit(hook), platforms=("tpu",))(*arguments)
+        exported = jax.export.export(function, platforms=("tpu",))(*arguments)
     assert "tpu_custom_call" in exported.mlir_module()
 
 
@@ -166,7 +177,7 @@ def test_lowers_for_tpu(product, transpose, log2_chunk, x64):
 
 
 def test_refuses_64_bit_values():
-    assert "32-bit" in sizes.refusal(problem("floats", dtype="float64"))
+    assert "32-bit" in workspace.refusal(problem("floats", dtype="float64"))
 
 
 @pytest.mark.parametrize(
@@ -179,14 +190,14 @@ def test_refuses_64_bit_values():
     ids=["dense", "operand", "result"],
 )
 def test_refuses_what_it_cannot_count(asked):
-    assert "take fewer" in sizes.refusal(asked)
+    assert "take fewer" in workspace.refusal(asked)
 
 
 def test_refuses_what_does_not_fit_the_device():
     asked = problem("dense", shape=(2**14, 2**14))
-    assert sizes.refusal(asked) == ""
-    assert "bytes" in sizes.refusal(asked, memory=2**31)
-    assert sizes.refusal(asked, memory=2**33) == ""
+    assert workspace.refusal(asked) is None
+    assert "bytes" in workspace.refusal(asked, memory=2**31)
+    assert workspace.refusal(asked, memory=2**33) is None
 
 
 def test_what_does_not_fit_is_refused_before_it_is_lowered(monkeypatch):
@@ -205,8 +216,8 @@ def test_what_does_not_fit_is_refused_before_it_is_lowered(monkeypatch):
 
 def test_many_vectors_keep_to_one_pass_of_vector_memory():
     small, large = problem(batch=32), problem(batch=3200)
-    assert sizes.sizes(large).batch == sizes.sizes(small).batch
-    assert sizes.sizes(large).passes == 100
+    assert workspace.sizes(large).batch == workspace.sizes(small).batch
+    assert workspace.sizes(large).passes == 100
 
 
 # --- choice -----------------------------------------------------------------------

@@ -26,6 +26,10 @@ class Memory:
     def __init__(self, array):
         self.array = np.asarray(array).view(np.int32).copy()
 
+    @property
+    def shape(self):
+        return self.array.shape
+
     def cut(self, part):
         return slice(int(part.start), int(part.start) + part.size)
 

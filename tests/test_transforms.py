@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 import synjit
-from synjit import stored
+from synjit import export as synjit_export
 from synjit.registry import registry
 
 SHAPE, SEED = (48, 64), 42
@@ -201,17 +201,17 @@ np.save("y.npy", program.call(np.load("x.npy")))
 
 def test_only_the_kernels_of_a_program_are_prepared(monkeypatch):
     made = []
-    names = list(stored._calls())
-    assert "synjit_numba_weighted_transposed_float32" in names
+    names = list(synjit_export._calls())
+    assert "synjit_numba_draw2_weighted_transposed_float32" in names
     export = jax.export.export(
         jax.jit(lambda x: spikes(x, backend="numba")),
         disabled_checks=synjit.export_checks(),
     )
     program = export(jnp.asarray(X))
     fakes = {name: functools.partial(made.append, name) for name in names}
-    monkeypatch.setattr(stored, "_calls", lambda: fakes)
+    monkeypatch.setattr(synjit_export, "_calls", lambda: fakes)
     synjit.prepare(program)
-    assert made == ["synjit_numba_weighted_float32"]
+    assert made == ["synjit_numba_draw2_weighted_float32"]
     synjit.prepare()
     assert made[1:] == names
 
@@ -221,11 +221,11 @@ def test_a_backend_that_cannot_name_its_calls_is_no_one_elses_trouble(monkeypatc
         def synjit_custom_calls(self):
             raise ImportError("no such driver")
 
-    names = set(stored._calls())
+    names = set(synjit_export._calls())
     broken = dataclasses.replace(registry().backends["pallas_tpu"], hook=Broken())
     monkeypatch.setitem(registry().backends, "broken", broken)
     with pytest.warns(RuntimeWarning, match="'broken' .* ImportError: no such driver"):
-        assert set(stored._calls()) == names
+        assert set(synjit_export._calls()) == names
 
 
 def test_what_is_no_stored_program():

@@ -4,9 +4,10 @@
 A part is a range of rows of one group of rows. It goes through the group's blocks in
 order, and through each in tiles, which it weighs and adds to y.
 
-Operands: of each block its seed (blocks, 2), origin (blocks, 2) and law (blocks,
-LAW_WORDS); the events; of each block w_loc and w_scale (blocks,), and its place
-(blocks, 4), sorted by row, then column. Results: y, and the scratch memory below.
+Operands: of each block its seed (blocks, 2), origin (blocks, 2) and connectivity
+(blocks, LAW_WORDS); the tables of the weights, one after the other; the events; of each
+block w_loc and w_scale (blocks,), and its place (blocks, PLACE_WORDS), sorted by row,
+then column. Results: y, and the scratch memory below.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
 
 from . import events as kernels
 from . import plan as p
-from .draw import count_limits, typical_count
+from .draw import Matrix, count_limits, typical_connections
 from .frame import (
     BUFFER_DATA,
     argument,
@@ -39,10 +40,11 @@ u32 = np.uint32
 
 # Results after y: scratch memory.
 PLAN, SCANS, PARTS, SUMS, ACTIVE = 1, 2, 3, 4, 5
-# A place: the rows and the columns of the whole that a block takes up.
-ROW, ROWS, COLUMN, COLUMNS, PLACE_WORDS = 0, 1, 2, 3, 4
-# A scan, made of a block before the parts begin: the number of its law's limits, and
-# where its columns begin and end in the list of active ones.
+# A place: the rows and the columns of the whole that a block takes up, and where its
+# table begins, and how many words it has.
+ROW, ROWS, COLUMN, COLUMNS, TABLE, TABLE_WORDS, PLACE_WORDS = 0, 1, 2, 3, 4, 5, 6
+# A scan, made of a block before the parts begin: the number of its limits, and where
+# its columns begin and end in the list of active ones.
 LIMITS, BEGIN, END, SCAN_WORDS = 0, 1, 2, 3
 # A part: its group's blocks, from the first to before the last, and rows of the group.
 FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
@@ -75,8 +77,15 @@ def _scratch(frame, i):
 
 
 @njit(forceinline=True)
-def _row(table, i, words):
-    return table[i * words : (i + 1) * words]
+def _row(rows, i, words):
+    return rows[i * words : (i + 1) * words]
+
+
+@njit(forceinline=True)
+def _table_of(frame, place):
+    """Table of the weights of a block."""
+    end = np.int64(place[TABLE]) + np.int64(place[TABLE_WORDS])
+    return array(argument(frame, 3), u32, end)[np.int64(place[TABLE]) :]
 
 
 @njit
@@ -93,30 +102,30 @@ def _bound(active, column):
 
 
 @njit
-def _connections(laws, places, scans, b):
+def _connections(connectivities, places, scans, b):
     """Connections of a block that are to be drawn, about."""
-    law, place = _row(laws, b, LAW_WORDS), _row(places, b, PLACE_WORDS)
-    scan = _row(scans, b, SCAN_WORDS)
-    each = (typical_count(law) * np.int64(place[ROWS])) >> np.int64(law[0])
+    connectivity = _row(connectivities, b, LAW_WORDS)
+    place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
+    each = typical_connections(connectivity, np.int64(place[ROWS]))
     return (np.int64(scan[END]) - np.int64(scan[BEGIN])) * each
 
 
 @njit
-def _scan(laws, places, active, scans):
+def _scan(connectivities, places, active, scans):
     """Fill in the scans; returns the number of connections to be drawn, about."""
     connections = 0
     for b in range(scans.size // SCAN_WORDS):
         place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
         first = np.int64(place[COLUMN])
-        scan[LIMITS] = count_limits(_row(laws, b, LAW_WORDS))
+        scan[LIMITS] = count_limits(_row(connectivities, b, LAW_WORDS))
         scan[BEGIN] = _bound(active, first)
         scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
-        connections += _connections(laws, places, scans, b)
+        connections += _connections(connectivities, places, scans, b)
     return connections
 
 
 @njit
-def _part_length(laws, places, scans, first, last, rows, threads):
+def _part_length(connectivities, places, scans, first, last, rows, threads):
     """Choose the length of the parts of a group, with which no thread is left out.
 
     It should not cut chunks, whose keys and places each part would make again; but
@@ -125,10 +134,11 @@ def _part_length(laws, places, scans, first, last, rows, threads):
     longest = np.int64(1)
     most = 0
     for b in range(first, last):
-        most = max(most, _connections(laws, places, scans, b))
+        most = max(most, _connections(connectivities, places, scans, b))
     for b in range(first, last):
-        if _connections(laws, places, scans, b) * FEW > most:
-            longest = max(longest, np.int64(1) << np.int64(laws[LAW_WORDS * b]))
+        if _connections(connectivities, places, scans, b) * FEW > most:
+            k = np.int64(connectivities[LAW_WORDS * b])
+            longest = max(longest, np.int64(1) << k)
     wanted = -(-rows // (threads * p.PARTS_PER_THREAD))
     wanted = min(wanted, np.int64(PART_ROWS)) if threads > 1 else np.int64(PART_ROWS)
     length = -(-wanted // longest) * longest
@@ -138,7 +148,7 @@ def _part_length(laws, places, scans, first, last, rows, threads):
 
 
 @njit
-def _cut(origins, laws, places, scans, threads, parts):
+def _cut(origins, connectivities, places, scans, threads, parts):
     """Cut every group of rows into parts; returns how many there are."""
     count = first = total = 0
     blocks = places.size // PLACE_WORDS
@@ -149,7 +159,9 @@ def _cut(origins, laws, places, scans, threads, parts):
         row, last = places[PLACE_WORDS * first + ROW], first
         while last < blocks and places[PLACE_WORDS * last + ROW] == row:
             last += 1
-        length = _part_length(laws, places, scans, first, last, total, threads)
+        length = _part_length(
+            connectivities, places, scans, first, last, total, threads
+        )
         top = np.int64(origins[2 * first])
         rows, low = np.int64(places[PLACE_WORDS * first + ROWS]), 0
         while low < rows:
@@ -173,13 +185,13 @@ def _blocks(dtype):
             array(argument(frame, 0), u32, 2 * n_blocks),
             array(argument(frame, 1), u32, 2 * n_blocks),
             array(argument(frame, 2), u32, LAW_WORDS * n_blocks),
-            array(argument(frame, 6), np.int32, PLACE_WORDS * n_blocks),
+            array(argument(frame, 7), np.int32, PLACE_WORDS * n_blocks),
         )
 
     @njit(forceinline=True)
     @named_after(dtype)
     def events(frame):
-        operand = argument(frame, 3)
+        operand = argument(frame, 4)
         n, batch = dimension(operand, 0), dimension(operand, 1)
         return array(operand, np.uint8, n * batch), n, batch
 
@@ -191,15 +203,15 @@ def _blocks(dtype):
         ``is_solid`` says that y is nowhere -0 so far, to which 0 can then be added by
         leaving it alone. Returns whether that is so from now on.
         """
-        seeds, origins, laws, places = matrices(frame)
+        seeds, origins, connectivities, places = matrices(frame)
         flags, _, batch = events(frame)
-        place, law = _row(places, b, PLACE_WORDS), _row(laws, b, LAW_WORDS)
+        place = _row(places, b, PLACE_WORDS)
         scan = _row(_scratch(frame, SCANS), b, SCAN_WORDS)
         low, high = np.int64(part[LOW]), np.int64(part[HIGH])
         row = np.int64(place[ROW])
         y = array(result(frame, 0), dtype, (row + high) * batch)[(row + low) * batch :]
-        loc = array(argument(frame, 4), dtype, b + 1)[b]
-        scale = array(argument(frame, 5), dtype, b + 1)[b]
+        loc = array(argument(frame, 5), dtype, b + 1)[b]
+        scale = array(argument(frame, 6), dtype, b + 1)[b]
         zero = kernels.weigh_zero(loc, scale, dtype)
         # -0 is added by leaving alone anything. A weighted sum is -0 only where both
         # of its terms are, of a negative or zero w_loc and a negative w_scale.
@@ -217,10 +229,16 @@ def _blocks(dtype):
         origin = carray(stack_words(2), (2,))
         origin[0] = origins[2 * b]
         origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
-        matrix = (_row(seeds, b, 2), origin, law, np.int64(scan[LIMITS]))
-        k = np.int64(law[0])
+        matrix = Matrix(
+            _row(seeds, b, 2),
+            origin,
+            _row(connectivities, b, LAW_WORDS),
+            np.int64(scan[LIMITS]),
+            _table_of(frame, place),
+        )
+        k = np.int64(matrix.connectivity[0])
         top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
-        chunk, n_chunks = chunk_range(top, bottom, law[0])
+        chunk, n_chunks = chunk_range(top, bottom, k)
         depth = p.tile_chunks(k, n_chunks, 8 * batch, attribute(frame, 0), active.size)
         touched = carray(stack_words(TOUCHED), (TOUCHED,))
         for start in range(chunk, chunk + n_chunks, depth):
@@ -259,16 +277,16 @@ def _blocks(dtype):
     @njit
     @named_after(dtype)
     def call(frame):
-        _, origins, laws, places = matrices(frame)
+        _, origins, connectivities, places = matrices(frame)
         flags, n, batch = events(frame)
         active, scans = _scratch(frame, ACTIVE), _scratch(frame, SCANS)
         n_active = list_active(flags, batch, n, active)
-        connections = _scan(laws, places, active[:n_active], scans)
+        connections = _scan(connectivities, places, active[:n_active], scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
         parts = _scratch(frame, PARTS)
-        n_parts = _cut(origins, laws, places, scans, threads, parts)
+        n_parts = _cut(origins, connectivities, places, scans, threads, parts)
         threads, longest = min(threads, n_parts), 0
         for i in range(n_parts):
             part = _row(parts, i, PART_WORDS)

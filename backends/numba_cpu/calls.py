@@ -3,124 +3,106 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from synjit.hookspecs import Matrix, Problem, matrix_of_block
+
 from .block_handlers import scratch_sizes
 from .ffi import target
 from .operands import workspace_words
-
-if TYPE_CHECKING:
-    from synjit.hookspecs import Problem
 
 # Accumulators of a tile of rows: rows first, they stay in a core's first-level cache
 # while all columns are gone through; columns first, in its second.
 TILE_BYTES = {True: 1 << 15, False: 1 << 20}
 
 
-def _call(
-    name: str,
-    problem: Problem,
-    results: tuple[jax.ShapeDtypeStruct, ...],
-    *operands: jax.Array,
-    product: str = "",
-) -> list[jax.Array]:
-    words = workspace_words(
-        product or problem.product,
-        problem.shape,
-        problem.transpose,
-        problem.batch,
-        np.dtype(problem.dtype).itemsize,
+def product(
+    problem: Problem, matrix: Matrix, x: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """N and Z of events, A and B of floats."""
+    out = _like_rows(problem)
+    first, second, _ = _call(
+        _handler(problem), problem, (out, out, _workspace(problem)), *matrix, x
     )
-    workspace = jax.ShapeDtypeStruct((words,), jnp.uint32)
-    call = jax.ffi.ffi_call(target(name), (*results, workspace))
-    return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))[:-1]
+    return first, second
 
 
-def _like_rows(problem: Problem, dtype: Any) -> jax.ShapeDtypeStruct:
-    m, n = problem.shape
-    return jax.ShapeDtypeStruct((n if problem.transpose else m, problem.batch), dtype)
-
-
-def events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-) -> list[jax.Array]:
-    """N and Z."""
-    name = "events_transposed" if problem.transpose else "events"
-    out = _like_rows(problem, jnp.int32)
-    return _call(name, problem, (out, out), seed, origin, law, events)
-
-
-def weighted(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-    w_loc: jax.Array,
-    w_scale: jax.Array,
-) -> jax.Array:
-    """The weighted sum of N and Z, as the kernel writes it."""
-    direction = "weighted_transposed" if problem.transpose else "weighted"
-    operands = (seed, origin, law, events, w_loc, w_scale)
-    out = _like_rows(problem, w_loc.dtype)
-    name = f"{direction}_{w_loc.dtype}"
-    return _call(name, problem, (out,), *operands, product="weighted")[0]
-
-
-def blocks(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-    w_loc: jax.Array,
-    w_scale: jax.Array,
-) -> jax.Array:
-    """The sum of weighted sums, as the kernel writes it."""
-    grid = problem.grid
-    windows = [grid.window(block) for block in grid.blocks]
-    places = np.array(
-        [(r.start, r.stop - r.start, c.start, c.stop - c.start) for r, c in windows],
-        np.int32,
-    )
-    out = _like_rows(problem, w_loc.dtype)
-    sizes = scratch_sizes(grid.rows, problem.shape[1], len(windows), problem.batch)
-    scratch = [jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes]
-    call = jax.ffi.ffi_call(target(f"blocks_{w_loc.dtype}"), (out, *scratch))
-    operands = (seed, origin, law, events, w_loc, w_scale, places)
-    return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))[0]
-
-
-def floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> list[jax.Array]:
-    """A and B."""
-    direction = "floats_transposed" if problem.transpose else "floats"
-    out = _like_rows(problem, values.dtype)
-    name = f"{direction}_{problem.dtype}"
-    return _call(name, problem, (out, out), seed, origin, law, values)
-
-
-def dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
+def dense(problem: Problem, matrix: Matrix) -> jax.Array:
     """The entries, as the kernel writes them.
 
     Their bits are written as those of floats, so that XLA can compute the weights,
     floats of the same shape, in place.
     """
     out = jax.ShapeDtypeStruct(problem.shape, jnp.float32)
-    bits = _call("dense", problem, (out,), seed, origin, law)[0]
+    bits, _ = _call("dense", problem, (out, _workspace(problem)), *matrix)
     return jax.lax.bitcast_convert_type(bits, jnp.int32)
+
+
+def weighted(
+    problem: Problem,
+    matrix: Matrix,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """The weighted sums of a single matrix, or of a grid, as the kernel writes them."""
+    out = _like_rows(problem)
+    if len(problem.grid.rows) == len(problem.grid.columns) == 1:
+        operands = (*matrix_of_block(problem, matrix, 0), x, w_loc, w_scale)
+        results = (out, _workspace(problem))
+        return _call(_handler(problem), problem, results, *operands)[0]
+    places = _places(problem)
+    sizes = scratch_sizes(
+        problem.grid.rows, problem.shape[1], len(places), problem.batch
+    )
+    results = (out, *(jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes))
+    operands = (*matrix, x, w_loc, w_scale, places)
+    return _call(f"blocks_{problem.dtype}", problem, results, *operands)[0]
+
+
+def _handler(problem: Problem) -> str:
+    """Name the handler of a product of one matrix with x."""
+    direction = "_transposed" if problem.transpose else ""
+    dtype = "" if problem.product == "events" else f"_{problem.dtype}"
+    return f"{problem.product}{direction}{dtype}"
+
+
+def _call(
+    name: str,
+    problem: Problem,
+    results: tuple[jax.ShapeDtypeStruct, ...],
+    *operands: Any,
+) -> list[jax.Array]:
+    call = jax.ffi.ffi_call(target(name), results)
+    return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))
+
+
+def _like_rows(problem: Problem) -> jax.ShapeDtypeStruct:
+    m, n = problem.shape
+    length = n if problem.transpose else m
+    return jax.ShapeDtypeStruct((length, problem.batch), problem.dtype)
+
+
+def _workspace(problem: Problem) -> jax.ShapeDtypeStruct:
+    words = workspace_words(
+        problem.product,
+        problem.shape,
+        problem.transpose,
+        problem.batch,
+        np.dtype(problem.dtype).itemsize,
+    )
+    return jax.ShapeDtypeStruct((words,), jnp.uint32)
+
+
+def _places(problem: Problem) -> np.ndarray:
+    """Where each block lies in the whole, and its table among the tables."""
+    places = []
+    for block in problem.grid.blocks:
+        rows, columns = problem.grid.window(block)
+        m, n = problem.grid.shape(block)
+        places.append((rows.start, m, columns.start, n, *block.table))
+    return np.array(places, np.int32)

@@ -8,7 +8,8 @@ from numba import njit
 
 from synjit.reference import ABSENT
 
-from .draw import LANES, make_keys, weigh
+from .draw import LANES, make_keys
+from .weights import weigh
 from .windows import chunk_range, chunk_rows, scratch, window_connections
 
 u32 = np.uint32
@@ -25,9 +26,9 @@ def write(matrix, m, n, first, last, entries):
     LANES neighbouring columns go down the rows together, so that a cache line is
     filled before it is left.
     """
-    seed, origin, law, n_limits = matrix
+    origin = matrix.origin
     columns, chunks, keys, rows, z = scratch()
-    k = law[0]
+    k = matrix.connectivity[0]
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     offset = u32(top)
     first_chunk, n_chunks = chunk_range(top, bottom, k)
@@ -46,12 +47,12 @@ def write(matrix, m, n, first, last, entries):
             for lane in range(lanes):
                 columns[lane] = u32(u32(column + lane) + origin[1])
                 chunks[lane] = u32(first_chunk + q)
-            make_keys(seed, law, n_limits, columns, chunks, keys)
+            make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
                 found = window_connections(
                     keys, lane, chunks[lane], k, top, bottom, rows
                 )
-                weigh(keys, lane, u32(0), rows, found, z)
+                weigh(matrix.table, keys, lane, u32(0), rows, found, z)
                 at = np.uint64(column + lane)
                 for t in range(found):
                     row = np.uint64(u32(rows[t] - offset))

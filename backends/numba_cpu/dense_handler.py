@@ -8,7 +8,7 @@ from numba import njit
 
 from . import plan as p
 from .dense import write
-from .draw import LANES, typical_count
+from .draw import LANES, typical_connections
 from .frame import BUFFER_DATA, array, dimension, is_handshake, result, word
 from .intrinsics import advise_huge_pages
 from .operands import matrix_of, workspace_of
@@ -42,7 +42,7 @@ def dense(frame):
     if m == 0 or n == 0:
         return 0
     advise_huge_pages(word(result(frame, 0), BUFFER_DATA), 4 * m * n)
-    work = (typical_count(matrix[2]) * m) >> np.int64(matrix[2][0])
+    work = typical_connections(matrix.connectivity, m)
     parts = p.plan_columns(frame, n, work + m // LANES + p.KEY_COST, plan)
     _run_dense(frame, parts, plan[p.THREADS])
     return 0

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The draw in numba: keys of LANES chunks at once, places and weights of one chunk.
+"""The draw in numba: keys of LANES chunks at once, and the places of one chunk.
 
 What these functions compute is defined by ``synjit.reference.draw``; how they are
 arranged is for speed. Keys are made for LANES (column, chunk) pairs in one loop over
 lanes, and a chunk's connections in one loop over connections: both loops have no
-branch and no call left in them, so that LLVM turns them into vector instructions.
+branch and no call left in them, so that LLVM turns them into vector instructions. The
+weights are in ``weights``.
 
 Numba widens ``uint32 + uint32`` to 64 bits. Every result is therefore cut back with
 ``u32``, and LLVM narrows the whole chain again.
@@ -18,14 +19,15 @@ drops what lies above them by itself, and one operation on three operands,
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import carray, njit
+from numpy.typing import NDArray
 
-from synjit.reference import draw, normal, threefry
+from synjit.reference import draw, threefry
 
 from .intrinsics import (
-    entry_at,
-    leading_zeros,
     prefer_wide_vectors,
     prefer_wide_vectors_inlined,
     shift_left,
@@ -56,16 +58,28 @@ LIST_SIZE = MAX_COUNT + PLACE_LANES
 LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
 SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 
-# Rows of a list of pairs: the row's number, the column's key words and number.
-PAIR_ROW, PAIR_WEIGHT_0, PAIR_WEIGHT_1, PAIR_COLUMN = range(4)
-
-_TABLE = np.array(normal.TABLE)
 _NUMBERS = np.arange(LIST_SIZE, dtype=u16)
 _PARITY = u32(threefry.PARITY)
 _STRIDE = u32(draw.COUNTER_STRIDE)
 _WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)
-_S0, _S1, _S2, _S3 = map(u32, draw.WEIGHT_SHIFTS)
-_M0, _M1, _M2 = map(u32, draw.WEIGHT_MULTIPLIERS)
+
+
+class Matrix(NamedTuple):
+    """Operands that say which matrix, and what follows from them.
+
+    Attributes
+    ----------
+    seed, origin, connectivity, table
+        Those of the contract; ``table`` is that of the weights.
+    n_limits : int
+        ``count_limits(connectivity)``
+    """
+
+    seed: NDArray[u32]
+    origin: NDArray[u32]
+    connectivity: NDArray[u32]
+    n_limits: int
+    table: NDArray[u32]
 
 
 @njit(forceinline=True)
@@ -96,20 +110,19 @@ def threefry2x32(k0, k1, c0, c1):
 
 
 @njit(forceinline=False)
-def make_keys(seed, law, n_limits, columns, chunks, keys):
+def make_keys(matrix, columns, chunks, keys):
     """Fill the key block for LANES pairs of column and chunk.
 
     Parameters
     ----------
-    seed, law : uint32 arrays, (2,) and (LAW_WORDS,)
-    n_limits : int
-        ``count_limits(law)``
+    matrix : Matrix
     columns, chunks : uint32 arrays (LANES,)
     keys : uint32 array (KEY_ROWS, LANES)
         Filled: counts, weight words, multipliers and addends of each lane.
     """
     prefer_wide_vectors()
-    k0, k1 = seed[0], seed[1]
+    k0, k1 = matrix.seed[0], matrix.seed[1]
+    connectivity = matrix.connectivity
     # One loop for all pairs: a loop over the lanes alone would be unrolled, and not
     # turned into vectors.
     for pair in range(PAIRS):
@@ -125,25 +138,26 @@ def make_keys(seed, law, n_limits, columns, chunks, keys):
     keys[INVERSES, 0] = u32(0)
     counts = carray(stack_words(LANES), (LANES,))
     for lane in range(LANES):
-        counts[lane] = law[1]
-    for t in range(2, 2 + n_limits, 8):  # there are 8 * 28, the last ones padding
+        counts[lane] = connectivity[1]
+    # There are 8 * 28, the last ones padding.
+    for t in range(2, 2 + matrix.n_limits, 8):
         for lane in range(LANES):
             word = keys[COUNT, lane]
             below = u32(0)
             for i in range(8):
-                below = u32(below + u32(law[t + i] < word))
+                below = u32(below + u32(connectivity[t + i] < word))
             counts[lane] = u32(counts[lane] + below)
     for lane in range(LANES):
         keys[COUNT, lane] = counts[lane]
 
 
 @njit
-def _limits_below(law, bound):
-    """Number of the law's limits, which ascend, below a bound."""
+def _limits_below(connectivity, bound):
+    """Number of the limits, which ascend, below a bound."""
     low, high = 0, draw.MAX_LIMITS
     while low < high:
         middle = (low + high) // 2
-        if law[2 + middle] < bound:
+        if connectivity[2 + middle] < bound:
             low = middle + 1
         else:
             high = middle
@@ -151,15 +165,21 @@ def _limits_below(law, bound):
 
 
 @njit
-def count_limits(law):
-    """Number of the law's limits that a count word can exceed; the rest is padding."""
-    return _limits_below(law, u32(0xFFFFFFFF))
+def count_limits(connectivity):
+    """Number of the limits that a count word can exceed; the rest is padding."""
+    return _limits_below(connectivity, u32(0xFFFFFFFF))
 
 
 @njit
-def typical_count(law):
+def typical_count(connectivity):
     """Median number of connections of a chunk."""
-    return np.int64(law[1]) + _limits_below(law, u32(1 << 31))
+    return np.int64(connectivity[1]) + _limits_below(connectivity, u32(1 << 31))
+
+
+@njit
+def typical_connections(connectivity, rows):
+    """Number of connections of a column of so many rows, about."""
+    return (typical_count(connectivity) * rows) >> np.int64(connectivity[0])
 
 
 @njit(forceinline=True)
@@ -175,48 +195,6 @@ def invert_keys(keys):
             x = u32(x * u32(u32(2) - u32(a * x)))
             x = u32(x * u32(u32(2) - u32(a * x)))
             keys[INVERSES + r, lane] = x
-
-
-@njit(forceinline=True)
-def weight(row, w0, w1, table):
-    """Z of a row under its column's two words."""
-    x = u32(row ^ w0)
-    x = u32(u32(x ^ (x >> _S0)) * _M0)
-    x = u32(u32(u32(x ^ (x >> _S1)) + w1) * _M1)
-    x = u32(u32(x ^ (x >> _S2)) * _M2)
-    x = u32(x ^ (x >> _S3))
-    w = u32(u32(x << u32(1)) | u32(1))
-    octave = leading_zeros(w)
-    aligned = u32(w << octave)
-    cell = u32(aligned >> u32(25))  # plus 64: the leading one
-    fraction = u32(aligned >> u32(10)) & u32(0x7FFF)
-    entry = entry_at(table, u32(u32(u32(octave << u32(6)) + cell) - u32(64)))
-    fall = u32(u32(u32(entry & u32(0x7FF)) * fraction) >> u32(14))
-    magnitude = np.int32(u32(u32(entry >> u32(11)) - fall) >> u32(2))
-    sign = np.int32(x) >> np.int32(31)
-    return np.int32(np.int32(magnitude ^ sign) - sign)
-
-
-@njit(forceinline=False)
-def weigh(keys, lane, base, rows, found, z):
-    """Give z of the first ``found`` rows, counted from ``base``, of a lane's column."""
-    prefer_wide_vectors()
-    w0, w1 = keys[WEIGHT_0, lane], keys[WEIGHT_1, lane]
-    first = u32(base)
-    table = _TABLE
-    for t in range((found + LANES - 1) // LANES * LANES):
-        z[t] = weight(u32(u32(rows[t]) + first), w0, w1, table)
-
-
-@njit(forceinline=False)
-def weigh_pairs(pairs, found, z):
-    """Give z of pairs of a row and a column; see PAIR_ROW for what ``pairs`` holds."""
-    prefer_wide_vectors()
-    table = _TABLE
-    for t in range((found + LANES - 1) // LANES * LANES):
-        z[t] = weight(
-            pairs[PAIR_ROW, t], pairs[PAIR_WEIGHT_0, t], pairs[PAIR_WEIGHT_1, t], table
-        )
 
 
 # --- places -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from numba import njit
 
 from . import events as kernels
 from . import plan as p
-from .draw import typical_count
+from .draw import typical_connections
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
 from .naming import named_after
@@ -60,8 +60,8 @@ def _weighted(dtype):
     @named_after(dtype)
     def parts(frame):
         out = result(frame, 0)
-        loc = array(argument(frame, 4), dtype, 1)[0]
-        scale = array(argument(frame, 5), dtype, 1)[0]
+        loc = array(argument(frame, 5), dtype, 1)[0]
+        scale = array(argument(frame, 6), dtype, 1)[0]
         return loc, scale, array(out, dtype, dimension(out, 0) * dimension(out, 1))
 
     @njit
@@ -101,7 +101,7 @@ def _events(workspace, write, write_nothing):
     @njit(forceinline=True)
     @named_after(workspace, write, write_nothing)
     def parse(frame):
-        operand, out = argument(frame, 3), result(frame, 0)
+        operand, out = argument(frame, 4), result(frame, 0)
         n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
         flags = array(operand, np.uint8, n * batch)
         plan, words = workspace_of(frame, workspace)
@@ -112,7 +112,7 @@ def _events(workspace, write, write_nothing):
     def run_part(frame, part, slot, fresh):
         matrix, flags, batch, m, _, plan, active = parse(frame)
         first, depth, low, high, split = tile_of(matrix, m, plan, part)
-        top = np.int64(matrix[1][0])
+        top = np.int64(matrix.origin[0])
         splits, n_active = plan[p.SPLITS], plan[p.ACTIVE]
         active = active[
             share(n_active, split, splits) : share(n_active, split + 1, splits)
@@ -173,7 +173,7 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
     @njit(forceinline=True)
     @named_after(workspace, sums_of, write, write_nothing)
     def parse(frame):
-        operand, out = argument(frame, 3), result(frame, 0)
+        operand, out = argument(frame, 4), result(frame, 0)
         m, batch, n = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
         flags = array(operand, np.uint8, m * batch)
         plan, words = workspace_of(frame, workspace)
@@ -217,18 +217,18 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
         if n_active == 0 or n == 0:
             write_nothing(frame)
             return
-        _, origin, law, _ = matrix
+        origin, k = matrix.origin, matrix.connectivity[0]
         top = np.int64(origin[0])
         for i in range(n_active):
             active[i] = u32(active[i] + origin[0])
-        first_chunk, n_chunks = chunk_range(top, top + m, law[0])
-        kernels.bound_chunks(active[:n_active], first_chunk, n_chunks, law[0], bounds)
+        first_chunk, n_chunks = chunk_range(top, top + m, k)
+        kernels.bound_chunks(active[:n_active], first_chunk, n_chunks, k, bounds)
         if batch > 1:
             any_flags[:m] = 0
             for i in range(n_active):
                 any_flags[active[i] - origin[0]] = 1
         plan[p.ACTIVE] = n_active
-        listed = (typical_count(law) * m) >> np.int64(law[0])
+        listed = typical_connections(matrix.connectivity, m)
         work = min(n_active, listed) + p.KEY_COST * min(n_chunks, n_active)
         parts = p.plan_columns(frame, n, work, plan)
         run(frame, parts, plan[p.THREADS])

@@ -11,16 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from synjit.reference import normal
+from synjit.reference.quantile_table import UNIT_BITS
 
 from .draw import (
     COUNT,
     LANES,
     LIST_SIZE,
-    PAIR_COLUMN,
-    PAIR_ROW,
-    PAIR_WEIGHT_0,
-    PAIR_WEIGHT_1,
     SHORT,
     WEIGHT_0,
     WEIGHT_1,
@@ -28,8 +24,6 @@ from .draw import (
     make_keys,
     probe_rows,
     typical_count,
-    weigh,
-    weigh_pairs,
 )
 from .intrinsics import (
     bits_of_bytes,
@@ -38,6 +32,14 @@ from .intrinsics import (
     trailing_zeros,
 )
 from .naming import named_after
+from .weights import (
+    PAIR_COLUMN,
+    PAIR_ROW,
+    PAIR_WEIGHT_0,
+    PAIR_WEIGHT_1,
+    weigh,
+    weigh_pairs,
+)
 from .windows import (
     block_of_pairs,
     chunk_range,
@@ -50,7 +52,7 @@ from .windows import (
 u16 = np.uint16
 u32 = np.uint32
 
-Z_UNIT = 2.0**-normal.UNIT_BITS
+Z_UNIT = 2.0**-UNIT_BITS
 # Connections are held back until there are more than this, and added in one loop:
 # how each loop ends is a branch that the processor guesses wrong.
 HOLD = 512
@@ -69,8 +71,9 @@ def _accumulator(connections, word):
     @named_after(connections, word)
     def accumulate(matrix, flags, batch, active, tile, sums, touched):
         prefer_wide_vectors()
-        seed, origin, law, n_limits = matrix
+        origin, k = matrix.origin, matrix.connectivity[0]
         first_chunk, n_chunks, low, high = tile
+        table = matrix.table
         columns, chunks, keys, _, _ = scratch()
         rows = carray(stack_words(HELD), (HELD,)).view(word)
         z = carray(stack_words(HELD), (HELD,)).view(np.int32)
@@ -81,15 +84,14 @@ def _accumulator(connections, word):
             lanes = block_of_pairs(
                 first, active, origin, first_chunk, n_chunks, columns, chunks
             )
-            make_keys(seed, law, n_limits, columns, chunks, keys)
+            make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
-                held += connections(
-                    keys, lane, chunks[lane], law[0], low, high, rows[held:]
-                )
+                held += connections(keys, lane, chunks[lane], k, low, high, rows[held:])
                 if chunks[lane] != last_chunk and held <= HOLD:
                     continue
                 # A column's chunks share the words that key its weights.
-                weigh(keys, lane, low, rows[weighed:], held - weighed, z[weighed:])
+                new = held - weighed
+                weigh(table, keys, lane, low, rows[weighed:], new, z[weighed:])
                 if batch > 1:
                     at = np.int64(u32(columns[lane] - origin[1])) * batch
                     _add_batch(rows, z, held, flags[at : at + batch], sums)
@@ -119,7 +121,7 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
 
     Parameters
     ----------
-    matrix : (seed, origin, law, n_limits)
+    matrix : draw.Matrix
     flags : uint8 array (n * batch,)
         Events, one byte each, 0 or 1.
     active : uint32 array
@@ -136,7 +138,7 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     int
         How many rows were listed; -1 if there were too many, and none is.
     """
-    if matrix[2][0] <= u32(SHORT):
+    if matrix.connectivity[0] <= u32(SHORT):
         return _accumulate_short(matrix, flags, batch, active, tile, sums, touched)
     return _accumulate_long(matrix, flags, batch, active, tile, sums, touched)
 
@@ -259,7 +261,7 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
 
     Parameters
     ----------
-    matrix : (seed, origin, law, n_limits)
+    matrix : draw.Matrix
     flags : uint8 array (m * batch,)
     any_flags : uint8 array (m,)
         Whether a row has any event in the batch.
@@ -269,11 +271,11 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
         ``bound_chunks`` of ``active``.
     n, z : int32 arrays (columns * batch,)
     """
-    seed, origin, law, n_limits = matrix
+    origin, connectivity, table = matrix.origin, matrix.connectivity, matrix.table
     columns, chunks, keys, rows, weights = scratch()
     pairs = carray(stack_words(PAIR_WORDS), (4, HELD))
-    k = law[0]
-    typical, chunk = typical_count(law), np.int64(1) << np.int64(k)
+    k = connectivity[0]
+    typical, chunk = typical_count(connectivity), np.int64(1) << np.int64(k)
     few = LIST_COST * typical * chunk // (PROBE_COST * chunk + FOUND_COST * typical)
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     n[first * batch : last * batch] = 0
@@ -289,9 +291,10 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
             for lane in range(lanes):
                 columns[lane] = u32(u32(column + lane) + origin[1])
                 chunks[lane] = u32(first_chunk + q)
-            make_keys(seed, law, n_limits, columns, chunks, keys)
+            make_keys(matrix, columns, chunks, keys)
             if candidates.size < few:
                 held = _probe_block(
+                    table,
                     keys,
                     k,
                     candidates,
@@ -312,19 +315,31 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
                 )
                 if active.size < m:
                     found = _keep_active(rows, found, u32(top), any_flags)
-                weigh(keys, lane, u32(0), rows, found, weights)
+                weigh(table, keys, lane, u32(0), rows, found, weights)
                 into = (column + lane) * batch
                 if batch == 1:
                     n[into] += np.int32(found)
                     z[into] += _sum(weights, found)
                 else:
                     _sum_batch(rows, weights, found, u32(top), batch, flags, into, n, z)
-    _add_pairs(pairs, held, u32(top), batch, flags, n, z)
+    _add_pairs(table, pairs, held, u32(top), batch, flags, n, z)
 
 
 @njit
 def _probe_block(
-    keys, log2_chunk, candidates, column, lanes, top, batch, flags, pairs, held, n, z
+    table,
+    keys,
+    log2_chunk,
+    candidates,
+    column,
+    lanes,
+    top,
+    batch,
+    flags,
+    pairs,
+    held,
+    n,
+    z,
 ):
     """Ask for the candidate rows of a block of columns, and hold what is connected."""
     invert_keys(keys)
@@ -356,15 +371,15 @@ def _probe_block(
             pairs[PAIR_COLUMN, held] = u32(np.uint64(column) + lane)
             held += 1
         if held > HOLD:
-            _add_pairs(pairs, held, top, batch, flags, n, z)
+            _add_pairs(table, pairs, held, top, batch, flags, n, z)
             held = 0
     return held
 
 
 @njit
-def _add_pairs(pairs, held, top, batch, flags, n, z):
+def _add_pairs(table, pairs, held, top, batch, flags, n, z):
     weights = carray(stack_words(HELD), (HELD,)).view(np.int32)
-    weigh_pairs(pairs, held, weights)
+    weigh_pairs(table, pairs, held, weights)
     for t in range(held):
         into = np.uint64(pairs[PAIR_COLUMN, t]) * np.uint64(batch)
         if batch == 1:

@@ -8,7 +8,7 @@ from numba import njit
 
 from . import floats as kernels
 from . import plan as p
-from .draw import typical_count
+from .draw import typical_connections
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
 from .operands import accumulators_of, matrix_of, tile_of, workspace_of
@@ -18,7 +18,7 @@ from .threads import in_parts
 @njit(forceinline=True)
 def _floats(frame, dtype, itemsize):
     matrix = matrix_of(frame)
-    operand, out = argument(frame, 3), result(frame, 0)
+    operand, out = argument(frame, 4), result(frame, 0)
     n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
     values = array(operand, dtype, n * batch)
     a = array(out, dtype, m * batch)
@@ -32,7 +32,7 @@ def _floats(frame, dtype, itemsize):
 def _add_floats(frame, part, slot, dtype, itemsize):
     matrix, values, batch, m, _, a, b, plan, active = _floats(frame, dtype, itemsize)
     first, depth, low, high, _ = tile_of(matrix, m, plan, part)
-    top = np.int64(matrix[1][0])
+    top = np.int64(matrix.origin[0])
     sums = accumulators_of(frame, 2, plan, slot, dtype, itemsize)
     sums = sums[: (high - low) * 2 * batch]
     sums[:] = 0
@@ -64,7 +64,7 @@ def _call_floats(frame, run, dtype, itemsize):
 @njit(forceinline=True)
 def _floats_transposed(frame, dtype):
     matrix = matrix_of(frame)
-    operand, out = argument(frame, 3), result(frame, 0)
+    operand, out = argument(frame, 4), result(frame, 0)
     m, batch, n = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
     values = array(operand, dtype, m * batch)
     a = array(out, dtype, n * batch)
@@ -88,7 +88,7 @@ def _call_floats_transposed(frame, run, dtype):
         a[:] = 0
         b[:] = 0
         return
-    work = (typical_count(matrix[2]) * m) >> np.int64(matrix[2][0])
+    work = typical_connections(matrix.connectivity, m)
     parts = p.plan_columns(frame, n, work * batch + p.KEY_COST, plan)
     run(frame, parts, plan[p.THREADS])
 

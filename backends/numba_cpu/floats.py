@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A and B, the mask's and the normals' product with values: W @ v and W.T @ v.
+"""A and B, of the mask and of its z times values: W @ v and W.T @ v.
 
 An accumulator is a pair (or, in a batch, a row) of A and then of B. The order of the
 additions into one never depends on the number of threads.
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .draw import LANES, make_keys, weigh
+from .draw import LANES, make_keys
+from .weights import weigh
 from .windows import block_of_pairs, chunk_range, scratch, window_connections
 
 u32 = np.uint32
@@ -37,18 +38,18 @@ def accumulate(
 
     As ``events.accumulate``, with the accumulators float (rows, 2, batch).
     """
-    seed, origin, law, n_limits = matrix
+    origin, table = matrix.origin, matrix.table
     columns, chunks, keys, rows, z = scratch()
-    k = law[0]
+    k = matrix.connectivity[0]
     offset = u32(base)
     for first in range(0, active.size * n_chunks, LANES):
         lanes = block_of_pairs(
             first, active, origin, first_chunk, n_chunks, columns, chunks
         )
-        make_keys(seed, law, n_limits, columns, chunks, keys)
+        make_keys(matrix, columns, chunks, keys)
         for lane in range(lanes):
             found = window_connections(keys, lane, chunks[lane], k, top, bottom, rows)
-            weigh(keys, lane, u32(0), rows, found, z)
+            weigh(table, keys, lane, u32(0), rows, found, z)
             at = np.int64(u32(columns[lane] - origin[1])) * batch
             _add(rows, z, found, offset, values[at : at + batch], sums)
 
@@ -84,9 +85,9 @@ def unpack(sums, batch, a, b):
 @njit
 def gather(matrix, values, batch, m, first, last, a, b):
     """A and B of the columns first .. last - 1 of W.T @ values."""
-    seed, origin, law, n_limits = matrix
+    origin, table = matrix.origin, matrix.table
     columns, chunks, keys, rows, z = scratch()
-    k = law[0]
+    k = matrix.connectivity[0]
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     a[first * batch : last * batch] = 0
     b[first * batch : last * batch] = 0
@@ -97,12 +98,12 @@ def gather(matrix, values, batch, m, first, last, a, b):
             for lane in range(lanes):
                 columns[lane] = u32(u32(column + lane) + origin[1])
                 chunks[lane] = u32(first_chunk + q)
-            make_keys(seed, law, n_limits, columns, chunks, keys)
+            make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
                 found = window_connections(
                     keys, lane, chunks[lane], k, top, bottom, rows
                 )
-                weigh(keys, lane, u32(0), rows, found, z)
+                weigh(table, keys, lane, u32(0), rows, found, z)
                 into = (column + lane) * batch
                 _gather(rows, z, found, u32(top), values, batch, into, a, b)
 

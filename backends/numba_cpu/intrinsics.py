@@ -48,17 +48,17 @@ def bits_of_bytes(typingctx, array):
 
 
 @intrinsic
-def entry_at(typingctx, table, index):
-    """Load an entry of a uint32 array at a uint32 index below 2**31.
+def entry_at(typingctx, table, first, index):
+    """Load an entry of a uint32 array at a uint32 index below 2**31, from ``first`` on.
 
     A 32-bit index is what a gather instruction takes; numba's own would be of 64 bits.
     """
 
     def codegen(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load(builder.gep(data, [args[1]]))
+        return builder.load(builder.gep(builder.gep(data, [args[1]]), [args[2]]))
 
-    return types.uint32(table, types.uint32), codegen
+    return types.uint32(table, types.int64, types.uint32), codegen
 
 
 def _shift(operation):
@@ -104,6 +104,23 @@ prefer_wide_vectors = _wide_vectors("noinline")
 # For a function that is inlined, into one with wide vectors: its loops are turned into
 # vectors before that.
 prefer_wide_vectors_inlined = _wide_vectors()
+
+
+@intrinsic
+def arrays_are_distinct(typingctx):
+    """Promise that the arrays given to the calling function do not overlap.
+
+    A loop that writes one array and gathers from another stays scalar without it. For a
+    function that is not inlined.
+    """
+
+    def codegen(context, builder, signature, args):
+        for argument in context.call_conv.get_arguments(builder.function):
+            if isinstance(argument.type, ir.PointerType):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @intrinsic

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a handler finds in its call frame: the matrix, the workspace, its own part.
 
-Operands: seed (2,), origin (2,), law (LAW_WORDS,), then events or values, two-
-dimensional with the batch last, and of a weighted sum w_loc and w_scale. Results: those
-of the product, then the workspace.
+Operands: seed (2,), origin (2,), connectivity (LAW_WORDS,), the table of the weights,
+events or values, two-dimensional with the batch last, and of a weighted sum w_loc and
+w_scale. Results: those of the product, then the workspace.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba import carray, njit
 from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
 
 from . import plan as p
-from .draw import LANES, count_limits
+from .draw import LANES, Matrix, count_limits
 from .frame import BUFFER_DATA, argument, array, dimension, result, word
 from .intrinsics import pointer_at
 from .windows import chunk_range
@@ -28,10 +28,7 @@ LIST_END = 2 * LANES  # that may be read or written beyond a list of rows
 def workspace_words(
     product: str, shape: tuple[int, int], transpose: bool, batch: int, itemsize: int
 ) -> int:
-    """32-bit words of scratch memory that a product needs.
-
-    ``product`` is "weighted" or one of the contract's.
-    """
+    """32-bit words of scratch memory that a product with one matrix needs."""
     m, n = shape
     words = PLAN_WORDS
     if product == "dense" or (product == "floats" and transpose):
@@ -47,13 +44,14 @@ def workspace_words(
 
 @njit(forceinline=True)
 def matrix_of(frame):
-    """Seed, origin, law, and how many of its limits matter."""
-    law = array(argument(frame, 2), u32, LAW_WORDS)
-    return (
+    """Read the operands that say which matrix."""
+    connectivity, table = array(argument(frame, 2), u32, LAW_WORDS), argument(frame, 3)
+    return Matrix(
         array(argument(frame, 0), u32, 2),
         array(argument(frame, 1), u32, 2),
-        law,
-        count_limits(law),
+        connectivity,
+        count_limits(connectivity),
+        array(table, u32, dimension(table, 0)),
     )
 
 
@@ -84,10 +82,9 @@ def share(total, i, shares):
 @njit(forceinline=True)
 def tile_of(matrix, m, plan, part):
     """Chunks, and rows within the window, of a part's tile; and which split it is."""
-    _, origin, law, _ = matrix
-    k = np.int64(law[0])
-    top = np.int64(origin[0])
-    first, n_chunks = chunk_range(top, top + m, law[0])
+    k = np.int64(matrix.connectivity[0])
+    top = np.int64(matrix.origin[0])
+    first, n_chunks = chunk_range(top, top + m, k)
     split, tile = divmod(part, plan[p.TILES])
     start = tile * plan[p.TILE_CHUNKS]
     depth = min(plan[p.TILE_CHUNKS], n_chunks - start)

@@ -52,7 +52,7 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     Parameters
     ----------
     frame : int
-    matrix : (seed, origin, law, n_limits)
+    matrix : draw.Matrix
     m : int
     row_bytes : int
         Size of the accumulators of one row, a multiple of 8.
@@ -67,15 +67,14 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     int
         The number of parts: tiles times splits.
     """
-    _, origin, law, _ = matrix
-    k = int(law[0])
+    k = int(matrix.connectivity[0])
     n_active = plan[ACTIVE]
-    top = int(origin[0])
-    _, n_chunks = chunk_range(top, top + m, law[0])
+    top = int(matrix.origin[0])
+    _, n_chunks = chunk_range(top, top + m, k)
     depth = tile_chunks(k, n_chunks, row_bytes, tile_bytes, n_active)
     tiles = -(-n_chunks // depth)
     splits, threads = 1, 1
-    connections = (n_active * typical_count(law) * m) >> k
+    connections = (n_active * typical_count(matrix.connectivity) * m) >> k
     if connections * max(1, row_bytes // 32) > WORTH:
         threads = available_threads(frame)
         few = tiles < PARTS_PER_THREAD * threads

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from synjit.hookspecs import Backend, Problem, hookimpl
+from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ def synjit_backend() -> Backend:
         name="numba",
         version="1",
         platforms=("cpu",),
+        contract=2,
         aliases=("numba_cpu",),
         priority=100,
         requires=("numba",),
@@ -29,81 +30,43 @@ def synjit_backend() -> Backend:
 
 
 @hookimpl
-def synjit_refuses(problem: Problem) -> str:
+def synjit_refuses(problem: Problem) -> str | None:
     """Take every problem, if there is a compiler."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
         return "NUMBA_DISABLE_JIT is set, and there are no kernels without a compiler"
-    return ""
+    return None
 
 
 @hookimpl
-def synjit_events(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+def synjit_product(
+    problem: Problem, matrix: Matrix, x: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """See the contract."""
     from . import calls
 
-    return calls.events(problem, seed, origin, law, events)
+    return calls.product(problem, matrix, x)
+
+
+@hookimpl
+def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.dense(problem, matrix)
 
 
 @hookimpl
 def synjit_weighted(
     problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
+    matrix: Matrix,
+    x: jax.Array,
     w_loc: jax.Array,
     w_scale: jax.Array,
 ) -> jax.Array:
     """See the contract."""
     from . import calls
 
-    return calls.weighted(problem, seed, origin, law, events, w_loc, w_scale)
-
-
-@hookimpl
-def synjit_blocks(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    events: jax.Array,
-    w_loc: jax.Array,
-    w_scale: jax.Array,
-) -> jax.Array:
-    """See the contract."""
-    from . import calls
-
-    return calls.blocks(problem, seed, origin, law, events, w_loc, w_scale)
-
-
-@hookimpl
-def synjit_floats(
-    problem: Problem,
-    seed: jax.Array,
-    origin: jax.Array,
-    law: jax.Array,
-    values: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """See the contract."""
-    from . import calls
-
-    return calls.floats(problem, seed, origin, law, values)
-
-
-@hookimpl
-def synjit_dense(
-    problem: Problem, seed: jax.Array, origin: jax.Array, law: jax.Array
-) -> jax.Array:
-    """See the contract."""
-    from . import calls
-
-    return calls.dense(problem, seed, origin, law)
+    return calls.weighted(problem, matrix, x, w_loc, w_scale)
 
 
 @hookimpl

@@ -106,7 +106,7 @@ def _sum_listed(
     sums: Any,
 ) -> Any:
     start = chunk << view.log2_chunk
-    length = keys.chunk.count.astype(jnp.int32)
+    length = keys.chunk.counts.astype(jnp.int32)
 
     def one(t: jax.Array, sums: Any) -> Any:
         row = start + view.place(keys, t.astype(jnp.uint32))

@@ -72,7 +72,7 @@ def kernel(
         chunk = view.first_chunk + lax.rem(item, chunks).astype(jnp.uint32)
         numbered = view.left + column.astype(jnp.uint32)
         keys = view.keys(numbered, chunk, inverse=False)
-        length = jnp.where(valid, keys.chunk.count.astype(jnp.int32), i32(0))
+        length = jnp.where(valid, keys.chunk.counts.astype(jnp.int32), i32(0))
         start = chunk << view.log2_chunk
 
         def connections(i: jax.Array, state: None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
@@ -16,7 +17,7 @@ from synjit.hookspecs import Matrix
 
 from . import columns, gather, parameters, probe
 from . import dense as dense_kernel
-from .draw import CONNECTIVITY_ROWS, as_table, no_table
+from .draw import CONNECTIVITY_ROWS, as_table
 from .workspace import (
     DENSE_COLUMNS,
     LANES,
@@ -68,10 +69,8 @@ def dense(problem: Problem, matrix: Matrix) -> jax.Array:
         matrix, top=row - offset, bottom=row + m, count=jnp.int32(n)
     )
     entries = _pallas_call(
+        dense_kernel.kernel,
         problem,
-        functools.partial(
-            dense_kernel.kernel, sizes=cut, log2_chunk=problem.log2_chunk
-        ),
         scalars,
         matrix,
         grid=(cut.blocks, cut.tiles),
@@ -155,15 +154,9 @@ def _probe(
     given = _in_lists(given)
     rows = _shape((cut.passes, cut.tiles, *block[2:]), dtype)
     outs = pl.BlockSpec(block, lambda run, tile, *_: (run, tile, 0, 0, 0))
-    body = functools.partial(
-        probe.kernel,
-        sizes=cut,
-        log2_chunk=problem.log2_chunk,
-        unroll=unroll(problem),
-    )
     n, z = _pallas_call(
+        probe.kernel,
         problem,
-        body,
         scalars,
         matrix,
         grid=(cut.passes, cut.tiles, blocks),
@@ -184,6 +177,7 @@ def _probe(
             pltpu.VMEM(sums, dtype),
             pltpu.VMEM((cut.batch, SUBLANES, LANES), dtype),
         ],
+        unroll=unroll(problem),
     )
     return _put_together(n, offset, problem), _put_together(z, offset, problem)
 
@@ -204,8 +198,8 @@ def _gather(
     out = _shape((cut.passes, cut.blocks, *block[2:]), given.dtype)
     outs = pl.BlockSpec(block, lambda run, column, *_: (run, column, 0, 0, 0))
     n, z = _pallas_call(
+        gather.kernel,
         problem,
-        functools.partial(gather.kernel, sizes=cut, log2_chunk=problem.log2_chunk),
         scalars,
         matrix,
         grid=(cut.passes, cut.blocks, blocks),
@@ -253,8 +247,8 @@ def _first_row(origin: jax.Array, tile: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _pallas_call(
+    kernel: Any,
     problem: Problem,
-    body: Any,
     scalars: jax.Array,
     matrix: Matrix,
     *,
@@ -264,19 +258,27 @@ def _pallas_call(
     out_shape: Any,
     out_specs: Any,
     scratch: list[Any],
+    **static: Any,
 ) -> Any:
     """Call a kernel with its scalars prefetched, and the two tables.
 
-    A table of weights without words is no operand, and the kernel gets what it is.
+    A table of weights without words is no operand, and stands as it is where the
+    kernel expects a reference.
     """
     tables = [as_table(matrix.connectivity, CONNECTIVITY_ROWS)]
     if words := matrix.weights.shape[0]:
         tables.append(matrix.weights.reshape(words // LANES, LANES))
-    else:
-        kernel = body
+    prefetched_and_tables = 1 + len(tables)
 
-        def body(scalars_ref: Any, connectivity_ref: Any, *refs: Any) -> None:
-            kernel(scalars_ref, connectivity_ref, no_table(), *refs)
+    def body(*refs: Any) -> None:
+        first = [*refs[:prefetched_and_tables], np.zeros((0, LANES), np.uint32)][:3]
+        kernel(
+            *first,
+            *refs[prefetched_and_tables:],
+            sizes=sizes(problem),
+            log2_chunk=problem.log2_chunk,
+            **static,
+        )
 
     operands = [_varying_as(scalars, array) for array in (*tables, *operands)]
     whole = [pl.BlockSpec(table.shape, lambda *_: (0, 0)) for table in tables]
@@ -294,7 +296,7 @@ def _pallas_call(
             dimension_semantics=[pltpu.PARALLEL] * (len(grid) - 1) + [pltpu.ARBITRARY]
         ),
         interpret=problem.platform != "tpu",
-        name=f"synjit_{problem.product}",
+        name=f"synjit_{kernel.__module__.rpartition('.')[2]}",
     )(scalars, *operands)
 
 

@@ -10,11 +10,9 @@ register: tables are (rows, LANES), their rows a power of two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from synjit import draw_jax
 from synjit.draw_jax import u32
@@ -78,8 +76,3 @@ def gather(values: jax.Array, lane: jax.Array) -> jax.Array:
 def spread(values: jax.Array, lane: jax.Array | int) -> jax.Array:
     """Give all lanes of an array (rows, LANES) the value of one of them."""
     return gather(values, jnp.full(values.shape, lane, jnp.int32))
-
-
-def no_table() -> Any:
-    """Stand in for the reference to a table that has no words."""
-    return np.zeros((0, LANES), np.uint32)

@@ -14,7 +14,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from synjit.backends.numba_cpu.draw import LANES, count_limits, make_keys, weigh
+from synjit.backends.numba_cpu.draw import (
+    LANES,
+    Matrix,
+    count_limits,
+    make_keys,
+)
+from synjit.backends.numba_cpu.weights import weigh
 from synjit.backends.numba_cpu.windows import scratch, window_connections
 from synjit.reference import law, normal, seed_words
 from synjit.reference.draw import column_connections
@@ -73,27 +79,30 @@ class Synjit:
         starts = np.zeros(n + 1, np.int64)
         rows, z = np.empty(capacity, np.uint32), np.empty(capacity, np.int32)
         words = np.array(seed_words(seed), np.uint32)
-        found = _list_all(words, the_law.encode(), m, n, starts, rows, z)
+        origin, connectivity = np.zeros(2, np.uint32), the_law.encode()
+        table = np.array(normal.TABLE)  # writable, as the kernels' arrays are
+        limits = count_limits(connectivity)
+        matrix = Matrix(words, origin, connectivity, limits, table)
+        found = _list_all(matrix, m, n, starts, rows, z)
         weights = z[:found].astype(np.float32) / np.float32(2**normal.UNIT_BITS)
         return Connections(shape, starts, rows[:found], weights)
 
 
 @njit  # not cached: numba would not see a change of the functions it calls
-def _list_all(seed, law_words, m, n, starts, rows, z):
+def _list_all(matrix, m, n, starts, rows, z):
     columns, chunks, keys, some_rows, some_z = scratch()
-    k = law_words[0]
+    k = matrix.connectivity[0]
     n_chunks = ((m - 1) >> np.int64(k)) + 1
-    n_limits = count_limits(law_words)
     total = 0
     for first in range(0, n * n_chunks, LANES):
         for lane in range(LANES):
             columns[lane] = u32((first + lane) // n_chunks)
             chunks[lane] = u32((first + lane) % n_chunks)
-        make_keys(seed, law_words, n_limits, columns, chunks, keys)
+        make_keys(matrix, columns, chunks, keys)
         for lane in range(min(LANES, n * n_chunks - first)):
             found = window_connections(keys, lane, chunks[lane], k, 0, m, some_rows)
             some_rows[:found].sort()
-            weigh(keys, lane, 0, some_rows, found, some_z)
+            weigh(matrix.table, keys, lane, 0, some_rows, found, some_z)
             for t in range(found):
                 rows[total] = some_rows[t]
                 z[total] = some_z[t]

@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import stats
 
-from synjit.backends.numba_cpu.draw import weight
+from synjit.backends.numba_cpu.weights import look_up_symmetric, weight_word
 from synjit.reference import (
     Exponential,
     LogNormal,
@@ -153,7 +153,8 @@ def count_every_row(column: int = 0) -> Counts:
 @njit
 def _count(w0, w1, table, counts):
     for row in range(2**32):
-        counts[weight(np.uint32(row), w0, w1, table) + counts.size // 2] += 1
+        z = look_up_symmetric(table, weight_word(np.uint32(row), w0, w1))
+        counts[z + counts.size // 2] += 1
 
 
 # --- the law ----------------------------------------------------------------------

@@ -3,7 +3,7 @@
 
 ``cases`` says what a case is, ``case_lists`` and ``checks`` which there are, ``rare``
 where rare words are drawn, ``expected`` what is right; ``runner`` runs one case,
-``suite`` all; ``certificate`` keeps what passed; ``report`` prints.
+``suite`` all; ``report`` prints.
 """
 
 from __future__ import annotations

@@ -102,4 +102,4 @@ def full_checks(suite_seed: int = 0) -> list[Check]:
 
 
 # A change that loses checks is seen: these numbers are held against what ran.
-FULL_COUNT = 1533
+FULL_COUNT = 2107

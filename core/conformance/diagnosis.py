@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .cases import Case, law
-from .expected import Expected, expected
+from synjit.reference.quantile_table import CELLS, GENERAL_WORDS, look_up
+
+from .cases import MIXED, Case, law
+from .expected import Expected, LookUp, expected
 
 POISON_INT = 0x5A5A5A5A
 POISON_FLOAT = 1.5e30  # finite, for NaN may be right
@@ -58,6 +60,7 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
         if not _wrong(got[0], want.results[0], bound).any():
             yield "it is nearly right: is a product fused with the sum?"
         if case.grid:
+            yield from _guesses_by_table(case, got)
             wrong = [_wrong(got[0], want.results[0], bound)]
             yield from _guesses_by_vector(case, wrong)
             yield from _guesses_by_group(case, wrong[0])
@@ -91,25 +94,67 @@ def _guesses_by_value(
 ) -> Iterator[str]:
     """Compare with what the reference would give for another case, or roughly."""
     operand = case.operand()
-
-    def agrees(other: Expected) -> bool:
-        if not any(right.any() for right in other.results):
-            return False  # zeros are like any other zeros
-        return all(
-            result.shape == right.shape and not _wrong(result, right, bound).any()
-            for result, right, bound in zip(
-                got, other.results, other.bounds, strict=True
-            )
-        )
-
     for other, guess in _likely_mistaken_for(case):
-        if agrees(expected(other, operand)):
+        if _agrees(got, expected(other, operand)):
             yield guess
+    yield from _guesses_by_table(case, got)
     bounds = [np.abs(right) * 2.0**-18 for right in want.results]
-    if case.product == "events" and agrees(want._replace(bounds=bounds)):
+    if case.product == "events" and _agrees(got, want._replace(bounds=bounds)):
         yield "it is nearly right: are the sums made in floats?"
     if case.product == "events" and np.array_equal(got[0], want.results[0]):
         yield "N is right: the connections are, and their weights z are not"
+
+
+def _agrees(got: Sequence[NDArray], other: Expected) -> bool:
+    if not any(right.any() for right in other.results):
+        return False  # zeros are like any other zeros
+    return all(
+        result.shape == right.shape and not _wrong(result, right, bound).any()
+        for result, right, bound in zip(got, other.results, other.bounds, strict=True)
+    )
+
+
+def _guesses_by_table(case: Case, got: Sequence[NDArray]) -> Iterator[str]:
+    """Compare with what a misread table of weights would give."""
+    if case.table == "normal":
+        return
+    operand = case.operand()
+    other = replace(case, table=MIXED[0])
+    if _agrees(got, expected(other, operand)):
+        if case.table == "mixed":
+            yield "it is as if every block had the table of weights of the first"
+        elif case.table == "constant":
+            yield "a table of no words is that of constant weights: z must be 0"
+        else:
+            yield "it is as if the table of weights were the normal's: is it fixed?"
+    for misread, guess in MISREADINGS:
+        if _agrees(got, expected(case, operand, misread)):
+            yield guess
+
+
+def _as_upper_side(words: NDArray, word: NDArray) -> NDArray[np.int32]:
+    """Look up in one side of a general table what is of either."""
+    if len(words) != GENERAL_WORDS:
+        return look_up(words, word)
+    return look_up(words.reshape(2, 2, CELLS)[:, [0, 0]].ravel(), word)
+
+
+def _falling_on_both_sides(words: NDArray, word: NDArray) -> NDArray[np.int32]:
+    """Subtract the change across a cell of a general table on the lower side, too."""
+    if len(words) != GENERAL_WORDS:
+        return look_up(words, word)
+    exchanged = words.reshape(2, 2, CELLS)[:, ::-1].ravel()
+    lower = look_up(exchanged, word & np.uint32(2**31 - 1))
+    return np.where(word >> np.uint32(31), lower, look_up(words, word))
+
+
+MISREADINGS: tuple[tuple[LookUp, str], ...] = (
+    (_as_upper_side, "it is as if the lower side of the table were the upper one"),
+    (
+        _falling_on_both_sides,
+        "it is as if values fell across the cells of the lower side, where they rise",
+    ),
+)
 
 
 def _likely_mistaken_for(case: Case) -> Iterator[tuple[Case, str]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from synjit import reference
 from synjit.reference import draw
+from synjit.reference.quantile_table import look_up
 
 from .cases import Case, Table, words_of
 from .cases import law as law_of
@@ -29,15 +31,24 @@ class Expected(NamedTuple):
     bounds: list[NDArray]
 
 
-def expected(case: Case, operand: NDArray | None = None) -> Expected:
-    """Compute the results of a case, on its own operand or on another."""
+# Gives z, of the words of a table and uniform words.
+LookUp = Callable[[NDArray[np.uint32], NDArray[np.uint32]], NDArray[np.int32]]
+
+
+def expected(
+    case: Case, operand: NDArray | None = None, look_up: LookUp = look_up
+) -> Expected:
+    """Compute the results of a case, on its own operand or on another.
+
+    ``look_up`` is the reference's, or a misreading of tables.
+    """
     if operand is None:
         operand = case.operand()
     if case.product == "weighted":
-        return _blocks(case, operand)
+        return _blocks(case, operand, look_up)
     if case.shape[0] * case.shape[1] > LARGE and case.product != "dense":
         case, operand = _active_part(case, operand)
-    z = window(case.seed, case.prob, case.shape, case.origin, case.table)
+    z = window(case.seed, case.prob, case.shape, case.origin, case.table, look_up)
     exact = np.zeros((), np.int64)
     if case.product == "dense":
         return Expected(("z",), np.dtype(np.int32), [z], [exact])
@@ -97,14 +108,15 @@ def weighted(sums: Expected, dtype: str, weights: tuple[float, float]) -> Expect
     return Expected(("y",), np.dtype(dtype), [y], sums.bounds[:1])
 
 
-def _blocks(case: Case, events: NDArray) -> Expected:
+def _blocks(case: Case, events: NDArray, look_up: LookUp) -> Expected:
     grid, parts = case.problem_grid, case.of_blocks()
     y = np.zeros((case.shape[0], case.batch), case.dtype)
     done = set()
     weights = zip(*weights_of(case, len(parts)), strict=True)
     for part, block, own in zip(parts, grid.blocks, weights, strict=True):
         rows, columns = grid.window(block)
-        product = weighted(expected(part, events[columns]), case.dtype, own)
+        sums = expected(part, events[columns], look_up)
+        product = weighted(sums, case.dtype, own)
         # Not added to 0, but put there: -0 + 0 is 0.
         with np.errstate(invalid="ignore"):
             total = y[rows] + product.results[0]
@@ -126,6 +138,7 @@ def window(
     shape: tuple[int, int],
     origin: tuple[int, int],
     table: Table = "normal",
+    look_up: LookUp = look_up,
 ) -> NDArray[np.int32]:
     """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
     words, law = reference.seed_words(seed), law_of(prob)
@@ -144,7 +157,7 @@ def window(
             first = start
         keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
         t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
-        z = draw.weight(words, rows, columns, words_of(table))
+        z = look_up(words_of(table), draw.weight_word(words, rows, columns))
         z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
             -1, n
         )

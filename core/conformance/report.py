@@ -13,9 +13,9 @@ import jax
 import jaxlib.version
 
 from synjit import reference
+from synjit.gate.certificate import SUITE_VERSION
 from synjit.hookspecs import Backend
 
-from .certificate import SUITE_VERSION
 from .suite import Report, Result, Status
 
 FORMAT = 1

@@ -19,11 +19,11 @@ from synjit.conformance.runner import Runner
 from synjit.conformance.suite import (
     Result,
     declared,
-    in_thread,
     run_check,
     stale_gaps,
     too_few,
 )
+from synjit.gate.thread import in_thread
 from synjit.hookspecs import Backend
 from synjit.registry import registry
 

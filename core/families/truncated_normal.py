@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from synjit import arguments, units
+from synjit import units, validation
 from synjit.aliases import Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import TruncatedNormal
@@ -65,11 +65,7 @@ class JITTruncatedNormal(JITMatrix):
     ) -> None:
         self.w_loc, self.w_scale = w_loc, w_scale
         if bounds is None:
-            ends = [
-                _standard(w_loc, w_scale, low, "low", -math.inf),
-                _standard(w_loc, w_scale, high, "high", math.inf),
-            ]
-            bounds = min(ends), max(ends)
+            bounds = _in_standard_deviations(w_loc, w_scale, low, high)
         elif low is not None or high is not None:
             raise TypeError("give low and high, or bounds, and not both")
         self.bounds = _checked(bounds)
@@ -86,33 +82,40 @@ def _checked(bounds: Any) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise TypeError(
             "bounds must be two numbers of standard deviations, got "
-            f"{arguments.describe(bounds)}"
+            f"{validation.describe(bounds)}"
         ) from None
     law = TruncatedNormal(low, high)
     return law.low, law.high
 
 
-def _standard(w_loc: Any, w_scale: Any, bound: Any, name: str, without: float) -> float:
-    """Give a bound in standard deviations from the mean."""
+def _in_standard_deviations(
+    w_loc: Any, w_scale: Any, low: Any, high: Any
+) -> tuple[float, float]:
+    """Give low and high as numbers of standard deviations from the mean."""
+    if low is None and high is None:
+        return -math.inf, math.inf
     values, names = (w_loc, w_scale), ("w_loc", "w_scale")
-    (loc, scale), _ = arguments.check_parameters(values, names)
-    if isinstance(scale, jax.core.Tracer):
-        known = False
-    else:
-        known = not isinstance(loc, jax.core.Tracer)
-        if known and not float(scale) != 0:
-            raise ValueError(
-                f"w_scale must not be 0 where weights have bounds, got {scale}: take "
-                "JITConstant for weights that are all alike"
-            )
-    if bound is None:
-        return -without if known and float(scale) < 0 else without
-    if not known:
+    (loc, scale), _ = validation.check_parameters(values, names)
+    if any(isinstance(number, jax.core.Tracer) for number in (loc, scale)):
         raise TypeError(
-            f"{name} needs a w_loc and a w_scale that are known when the matrix is "
+            "low and high need a w_loc and a w_scale that are known when the matrix is "
             "made, and they are traced: give bounds, in standard deviations"
         )
-    _, at, _ = units.split_pair(w_loc, bound, f"w_loc and {name}")
-    if np.shape(at) not in {(), (1,)}:
-        raise TypeError(f"{name} must be a number, got {arguments.describe(bound)}")
-    return (float(np.reshape(at, ())) - float(loc)) / float(scale)
+    if not float(scale) != 0:
+        raise ValueError(
+            f"w_scale must not be 0 where weights have bounds, got {scale}: take "
+            "JITConstant for weights that are all alike"
+        )
+
+    def standard(bound: Any, name: str, without: float) -> float:
+        if bound is None:
+            return math.copysign(1.0, float(scale)) * without
+        _, at, _ = units.split_pair(w_loc, bound, f"w_loc and {name}")
+        if np.shape(at) not in {(), (1,)}:
+            raise TypeError(
+                f"{name} must be a number, got {validation.describe(bound)}"
+            )
+        return (float(np.reshape(at, ())) - float(loc)) / float(scale)
+
+    ends = standard(low, "low", -math.inf), standard(high, "high", math.inf)
+    return ends if float(scale) > 0 else ends[::-1]

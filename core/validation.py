@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import reference, units
-from .law import traced_law
+from .binomial import traced_law
 from .primitives import undifferentiable_prob, whole
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -15,19 +15,20 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from .conformance import attempt, certificate
-from .conformance.case_lists import new_suite_seed, quick_cases
-from .conformance.checks import gate_cases
-from .conformance.runner import Runner, operands_of, problem_of
-from .conformance.suite import Report, in_thread, kind_of, run
-from .hookspecs import Problem, Product, matrix_of_one_block
-from .registry import Registered
-from .settings import usual_settings
+from synjit.hookspecs import Problem, Product, matrix_of_one_block
+from synjit.registry import Registered
+from synjit.settings import usual_settings
+
+from . import attempt, certificate
+from .thread import in_thread
+
+if TYPE_CHECKING:  # the suite is imported where there is no certificate
+    from synjit.conformance import Report
 
 Grade = Literal["proved", "interpreted", "lowers", "unproved", "failed"]
 
@@ -75,6 +76,11 @@ class Verdict:
                 f"{kind[0]}, {'a batch' if kind[1] else 'one vector'}): none proves it"
             )
         return ""
+
+
+def kind_of(transpose: bool, batch: int) -> tuple[bool, bool]:
+    """Give the kind of a problem: refusing all cases of one leaves it unproved."""
+    return transpose, batch > 1
 
 
 class Asked(NamedTuple):
@@ -201,6 +207,11 @@ def _quick_part(
     asked: Asked,
     mark: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
+    from synjit.conformance.case_lists import new_suite_seed
+    from synjit.conformance.checks import gate_cases
+    from synjit.conformance.runner import Runner
+    from synjit.conformance.suite import run
+
     platform = asked.platform
     cases = gate_cases(asked.product, new_suite_seed(), _dtype(asked))
     runner = Runner(registered, platform, mark)
@@ -247,6 +258,9 @@ def _quick_part(
 
 def _lowers(registered: Registered, asked: Asked) -> Verdict:
     """Lower one case for a platform that is not here."""
+    from synjit.conformance.case_lists import quick_cases
+    from synjit.conformance.runner import operands_of, problem_of
+
     cases, platform = quick_cases(asked.product, _dtype(asked)), asked.platform
 
     def work() -> str:

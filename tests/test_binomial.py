@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from synjit import law
+from synjit import binomial
 from synjit.reference import draw
 
 ONE = 0x3F800000  # bits of float32
@@ -73,7 +73,7 @@ def special_bits():
 @jax.jit
 def scanned(batches):
     """Compile once for both: the laws of a batch, mapped, batch after batch."""
-    mapped = jax.vmap(law.traced_law)
+    mapped = jax.vmap(binomial.traced_law)
     return lax.scan(lambda _, probs: (None, mapped(probs)), None, batches)[1]
 
 
@@ -84,7 +84,7 @@ def test_vmap_inside_scan():
     check(words.reshape(len(bits), -1), bits)
 
 
-jitted = jax.jit(law.traced_law)
+jitted = jax.jit(binomial.traced_law)
 
 
 def test_jit():
@@ -101,7 +101,7 @@ def test_no_probability_has_the_law_of_zero(prob):
 
 def test_no_wide_integers_and_no_float_arithmetic():
     prob = jax.ShapeDtypeStruct((), jnp.float32)
-    text = str(jax.make_jaxpr(law.traced_law)(prob))
+    text = str(jax.make_jaxpr(binomial.traced_law)(prob))
     assert "u32[" in text
     assert "64[" not in text
     assert text.count("f32[") == 1  # prob itself
