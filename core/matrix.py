@@ -103,7 +103,7 @@ class RandomMatrix(abc.ABC):
         if isinstance(other, Events):
             other = Events(other.value.T)
         elif rank(other) == 2:
-            arguments.check_array(other, "x")  # another package's .T may unwrap it
+            validation.check_array(other, "x")  # another package's .T may unwrap it
             other = other.T
         result = self.T @ other
         if units.is_quantity(result) and _asked_by_brainunit():

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synjit import arguments, products, units
+from synjit import products, units, validation
 from synjit.families import JITConstant, JITNormal, JITUniform
 from synjit.hookspecs import Product
 from synjit.jit_matrix import JITMatrix
@@ -143,7 +143,7 @@ class BinaryArray:
 def _events(value: Any) -> Events:
     """Mark what is not zero as events above zero."""
     number, unit = units.split(value)
-    arguments.check_array(number, "events")
+    validation.check_array(number, "events")
     number = jnp.asarray(number)
     if jnp.issubdtype(number.dtype, jnp.floating):
         number = _nonzero(number)
@@ -205,15 +205,15 @@ class _JITC(JITMatrix):
         if not isinstance(given, (tuple, list)) or len(given) != len(names):
             raise TypeError(
                 f"{type(self).__name__} takes {', '.join(names)}, or a tuple of these "
-                f"{len(names)}, got {arguments.describe(given)}"
+                f"{len(names)}, got {validation.describe(given)}"
             )
         *parameters, prob, seed = given
         for name, value in zip(self.PARAMETERS, parameters, strict=True):
             setattr(self, name, _array(value))
         if getattr(seed, "shape", ()) == (1,):
             seed = seed.reshape(())
-        turned = slice(None, None, -1 if arguments.check_flag(corder, "corder") else 1)
-        stored = arguments.check_shape(shape)[turned]
+        turned = slice(None, None, -1 if validation.check_flag(corder, "corder") else 1)
+        stored = validation.check_shape(shape)[turned]
         _check_backend(backend)
         self._finish(prob, seed, stored, (0, 0), corder, backend)  # type: ignore[arg-type]
         self.transposed = self.corder
@@ -317,7 +317,7 @@ class _JITC(JITMatrix):
         if rank(other) != 0:
             raise TypeError(
                 f"a number can be added to the weights of a {type(self).__name__}, got "
-                f"{arguments.describe(other)}"
+                f"{validation.describe(other)}"
             )
         names = self.SHIFTED
         return self._with(**{name: getattr(self, name) + other for name in names})
@@ -438,7 +438,7 @@ class _Scalar(_JITC, JITConstant):
         if rank(other) not in {0, rank(weight)} and not units.is_unit(other):
             raise TypeError(
                 f"the weight of a {type(self).__name__} can be combined with a number, "
-                f"got {arguments.describe(other)}"
+                f"got {validation.describe(other)}"
             )
         return self._with(weight=fn(other, weight) if reverse else fn(weight, other))
 
@@ -599,8 +599,8 @@ def _function(matrix: type[_JITC], like: Callable[..., Any]) -> Callable[..., An
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        m, n = arguments.check_shape(given.pop("shape"))
-        turned = arguments.check_flag(given.pop("transpose"), "transpose")
+        m, n = validation.check_shape(given.pop("shape"))
+        turned = validation.check_flag(given.pop("transpose"), "transpose")
         layout = {key: given.pop(key) for key in ("corder", "backend")}
         layout["shape"] = (n, m) if turned else (m, n)
         operand = next((key for key in ("vector", "B") if key in given), "")
