@@ -31,12 +31,15 @@ import numpy as np
 from jax.experimental import sparse
 
 from synjit import conformance, reference
-from synjit.hookspecs import Problem
+from synjit.hookspecs import Matrix, Problem
 from synjit.registry import registry
 
 BACKEND = "pallas_gpu"
 SECONDS = 570
 SEED = 20140785
+
+NORMAL = reference.Normal()
+OTHERS = [reference.Constant(), reference.LogNormal(0.5)]  # of the first row, besides
 
 # rows, columns, prob, share of active items, transpose
 TABLE = [
@@ -101,23 +104,24 @@ class Session:
         prob: float,
         operand: Any,
         transpose: bool = False,
-    ) -> tuple[Callable[..., Any], dict[str, Any]]:
+        weights: reference.Weights = NORMAL,
+    ) -> tuple[Callable[..., Any], tuple[Matrix, Any]]:
         """Jit a product of the backend, and put its operands on the device."""
         law = reference.law(prob)
         dtype = "float32" if name == "floats" else "int32"
         problem = Problem(
             name, shape, transpose, operand.shape[1], dtype, True, law.log2_chunk,
-            self.platform,
+            len(weights.table), self.platform,
         )  # fmt: skip
-        hook = getattr(self.backend.hook, f"synjit_{name}")
-        operands = {
-            "seed": np.array(reference.seed_words(SEED), np.uint32),
-            "origin": np.zeros(2, np.uint32),
-            "law": law.encode(),
-            "events" if name == "events" else "values": operand,
-        }
-        run = jax.jit(lambda arrays: hook(problem=problem, **arrays))
-        return run, jax.device_put(operands, self.device)
+        hook = self.backend.hook.synjit_product
+        matrix = Matrix(
+            np.array(reference.seed_words(SEED), np.uint32),
+            np.zeros(2, np.uint32),
+            law.encode(),
+            weights.table,
+        )
+        run = jax.jit(lambda given: hook(problem=problem, matrix=given[0], x=given[1]))
+        return run, jax.device_put((matrix, operand), self.device)
 
 
 def conform(session: Session) -> dict[str, Any]:
@@ -157,17 +161,21 @@ def repeat(session: Session) -> dict[str, Any]:
 
 def throughput(session: Session) -> list[dict[str, Any]]:
     """Count active connections per second."""
+    table = REHEARSAL if session.rehearsal else TABLE
+    tried = [(*row, NORMAL) for row in table] + [(*table[0], law) for law in OTHERS]
     rows = []
-    for m, n, prob, activity, transpose in REHEARSAL if session.rehearsal else TABLE:
+    for m, n, prob, activity, transpose, weights in tried:
         rng = np.random.default_rng(2)
         events = rng.random((m if transpose else n, 1)) < activity
-        run, operands = session.product("events", (m, n), prob, events, transpose)
+        run, operands = session.product(
+            "events", (m, n), prob, events, transpose, weights
+        )
         seconds = session.seconds(run, operands)
         connections = float(np.asarray(run(operands)[0], np.int64).sum())
         rows.append(
             {
                 "m": m, "n": n, "prob": prob, "active": activity, "W.T": transpose,
-                "us": round(seconds * 1e6, 1),
+                "weights": repr(weights), "us": round(seconds * 1e6, 1),
                 "10^9/s": round(connections / seconds / 1e9, 2),
             }
         )  # fmt: skip

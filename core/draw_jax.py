@@ -64,6 +64,8 @@ def take(table: Any, index: jax.Array, planes: int = 1) -> Sequence[jax.Array]:
     """
     words = math.prod(table.shape) // planes
     index = index.astype(jnp.int32)
+    if isinstance(table, np.ndarray):
+        table = jnp.asarray(table)
     return [table[index + np.int32(plane * words)] for plane in range(planes)]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
@@ -202,7 +203,9 @@ class JITMatrix(RandomMatrix):
     def __repr__(self) -> str:
         """Show a call that makes the same matrix."""
         given = self._arguments()
-        usual = {"origin": (0, 0), "corder": True, "backend": None}
+        of_class = inspect.signature(type(self)).parameters
+        names = {"origin", "corder", "backend"} & of_class.keys()
+        usual = {name: of_class[name].default for name in names}
         shown = [
             f"{name}={_written(value)}"
             for name, value in given.items()

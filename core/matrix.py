@@ -103,6 +103,7 @@ class RandomMatrix(abc.ABC):
         if isinstance(other, Events):
             other = Events(other.value.T)
         elif rank(other) == 2:
+            validation.check_array(other, "x")  # another package's .T may unwrap it
             other = other.T
         result = self.T @ other
         if units.is_quantity(result) and _asked_by_brainunit():
@@ -146,12 +147,12 @@ def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
 
 
 def _asked_by_brainunit() -> bool:
-    """Whether the caller's caller is brainunit, with what a quantity was made of."""
-    frame = inspect.currentframe()
-    for _ in range(2):
-        frame = frame and frame.f_back
-    module = frame.f_globals.get("__name__", "") if frame else ""
-    return module.partition(".")[0] in {"brainunit", "saiunit"}
+    """Whether brainunit called us, with what a quantity was made of."""
+    frame, package = inspect.currentframe(), "synjit"
+    while frame and package == "synjit":
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        frame = frame.f_back
+    return package in {"brainunit", "saiunit"}
 
 
 def rank(value: Any) -> int:

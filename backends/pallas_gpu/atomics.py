@@ -49,7 +49,7 @@ def scatter_add(
 def _define() -> bool:
     """Give the primitive its rules; whether Pallas has what they need."""
     try:
-        from jax._src.lib.triton import dialect as triton
+        from jax._src.lib.triton import dialect as triton  # type: ignore[attr-defined]
         from jax._src.pallas.triton import lowering
         from jax._src.state.types import WriteEffect
     except ImportError:
@@ -58,7 +58,7 @@ def _define() -> bool:
     if not all(hasattr(lowering, name) for name in needed):
         return False
 
-    @scatter_add_p.def_effectful_abstract_eval
+    @scatter_add_p.def_effectful_abstract_eval  # type: ignore[untyped-decorator]
     def _abstract(ref: Any, index: Any, value: Any, mask: Any) -> Any:
         if ref.dtype != value.dtype or index.shape != value.shape:
             raise TypeError(f"cannot add {value} at {index} to {ref}")

@@ -93,16 +93,16 @@ def probes_rows(problem: Problem) -> bool | None:
     return False if known else None
 
 
-def _probes_now(problem: Problem, connectivity: jax.Array) -> jax.Array:
+def _probes_now(problem: Problem, connectivity: Any) -> jax.Array:
     """``probes_rows``, of the connectivity; rounding matters little."""
     m = problem.shape[0]
     chunks = (np.uint32(m - 1) >> connectivity[0]) + np.uint32(1)
     typical = _typical_count(connectivity).astype(jnp.float32)
     listed = typical * chunks.astype(jnp.float32)
-    return np.float32(m) < np.float32(LIST_COST) * listed
+    return jnp.less(np.float32(m), np.float32(LIST_COST) * listed)
 
 
-def _typical_count(connectivity: jax.Array) -> jax.Array:
+def _typical_count(connectivity: Any) -> jax.Array:
     """Give the median number of connections of a chunk, uint32."""
     below = jnp.sum(connectivity[LIMITS:] < np.uint32(2**31), dtype=jnp.uint32)
     return connectivity[BASE] + below

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from synjit.draw_jax import u32
 from synjit.hookspecs import Matrix
 
-from .accumulators import Terms, terms_of
+from .accumulators import terms_of
 from .atomics import scatter_add
 from .draw import window
 from .lanes import i32, lanes, strided, zero
@@ -82,10 +82,16 @@ def kernel(
             row = row - view.top
             inside = (t < length) & (row < u32(rows))
             at = row.astype(jnp.int32) * i32(batch)
-            if floats:
-                _add_floats(terms, sums, at, column, z, inside, batch, device)
-            else:
-                _add_events(terms, sums, at, column, z, inside, batch, device)
+            if not floats:
+                one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
+
+            def add(b: Any) -> None:
+                mask = inside & terms.present(column, b)
+                new = terms.of(column, b, z) if floats else (one_and_z,)
+                for ref, term in zip(sums, new, strict=True):
+                    scatter_add(ref, at + b, term, mask, device=device)
+
+            _each(batch, add)
             return state
 
         trips = (jnp.max(length) + share - i32(1)) >> log2_share
@@ -101,40 +107,3 @@ def _each(batch: int, body: Callable[[Any], None]) -> None:
         body(zero())
     else:
         lax.fori_loop(zero(), jnp.int32(batch), lambda b, _: body(b), None)
-
-
-def _add_events(
-    terms: Terms,
-    sums: Sequence[Any],
-    at: jax.Array,
-    column: jax.Array,
-    z: jax.Array,
-    inside: jax.Array,
-    batch: int,
-    device: bool,
-) -> None:
-    one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
-
-    def add(b: Any) -> None:
-        mask = inside & terms.present(column, b)
-        scatter_add(sums[0], at + b, one_and_z, mask, device=device)
-
-    _each(batch, add)
-
-
-def _add_floats(
-    terms: Terms,
-    sums: Sequence[Any],
-    at: jax.Array,
-    column: jax.Array,
-    z: jax.Array,
-    inside: jax.Array,
-    batch: int,
-    device: bool,
-) -> None:
-    def add(b: Any) -> None:
-        mask = inside & terms.present(column, b)
-        for ref, term in zip(sums, terms.of(column, b, z), strict=True):
-            scatter_add(ref, at + b, term, mask, device=device)
-
-    _each(batch, add)

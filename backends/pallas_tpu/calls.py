@@ -240,7 +240,7 @@ def _in_lists(items: jax.Array) -> jax.Array:
     return jnp.swapaxes(blocks, -1, -2)
 
 
-def _first_row(origin: jax.Array, tile: int) -> tuple[jax.Array, jax.Array]:
+def _first_row(origin: Any, tile: int) -> tuple[jax.Array, jax.Array]:
     """Give the first row, int32, and its offset in the first tile."""
     row = lax.bitcast_convert_type(origin[0], jnp.int32)
     return row, row & (tile - 1)
@@ -267,7 +267,7 @@ def _pallas_call(
     """
     tables = [as_table(matrix.connectivity, CONNECTIVITY_ROWS)]
     if words := matrix.weights.shape[0]:
-        tables.append(matrix.weights.reshape(words // LANES, LANES))
+        tables.append(as_table(matrix.weights, words // LANES))
     prefetched_and_tables = 1 + len(tables)
 
     def body(*refs: Any) -> None:

@@ -10,6 +10,7 @@ register: tables are (rows, LANES), their rows a power of two.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +24,10 @@ from .workspace import LANES, SUBLANES
 CONNECTIVITY_ROWS = 1 << (-(-draw.LAW_WORDS // LANES) - 1).bit_length()
 
 
-def as_table(words: jax.Array, rows: int) -> jax.Array:
+def as_table(words: Any, rows: int) -> jax.Array:
     """Write words down as a table of so many rows."""
-    padded = jnp.pad(words, (0, rows * LANES - words.shape[0]))
-    return padded.reshape(rows, LANES)
+    words = jnp.asarray(words)
+    return jnp.pad(words, (0, rows * LANES - len(words))).reshape(rows, LANES)
 
 
 def draw_count(word: jax.Array, connectivity: jax.Array) -> jax.Array:

@@ -30,6 +30,9 @@ CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
 
+WEIGHT_OPERANDS = ("w_loc", "w_scale")
+OPERANDS = ("x", *WEIGHT_OPERANDS)  # those of the hooks, after the matrix
+
 # Takes operands; gives the results of each hook that was asked.
 Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
 
@@ -282,7 +285,6 @@ class Runner:
             del poisoned  # donated: the results are written over them
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
-            # By name: what JAX hands on of a dict is in the order of the alphabet.
             matrix = Matrix(*(given[k] for k in Matrix._fields))
             rest = [given[k] for k in OPERANDS if k in given]
             results = [self.registered.call(problem, matrix, *rest)]

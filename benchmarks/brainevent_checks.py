@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run brainevent's own tests of its random matrices on synjit.compat.brainevent.
+
+    pip install . brainevent==0.3.0 brainstate pytest   # Python 3.12 or later
+    python benchmarks/brainevent_checks.py
+
+Every name that compat has replaces brainevent's, in its package and in the modules that
+its tests import from; then pytest runs the tests of the three families. Those that
+cannot pass are listed below with the reason: one that fails without a reason, or passes
+with one, is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import importlib
+import os
+import pathlib
+import re
+import sys
+
+import brainevent
+import pytest
+
+from synjit.compat import brainevent as compat
+
+FAMILIES = ("_jit_scalar", "_jit_normal", "_jit_uniform")
+FILES = (
+    "main_test.py",
+    "binary_test.py",
+    "float_test.py",
+    "csr_test.py",
+    "dt2t_test.py",
+)
+
+# Of a test's name, with its file: why it cannot pass.
+REASONS = {}
+
+
+class Report:
+    """Collects what became of each test."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.outcomes: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note an outcome; that of the call counts, or of what went wrong around it."""
+        if report.when == "call" or report.outcome != "passed":
+            self.outcomes[report.nodeid] = report.outcome
+            self.texts[report.nodeid] = report.longreprtext
+
+
+def replace() -> None:
+    """Put compat's names in brainevent's place."""
+    modules = [brainevent] + [
+        importlib.import_module(f"brainevent.{family}.{module}")
+        for family in FAMILIES
+        for module in ("main", "float", "binary")
+    ]
+    for module in modules:
+        for name in compat.__all__:
+            if hasattr(module, name):
+                setattr(module, name, getattr(compat, name))
+
+
+def reason(test: str) -> str:
+    """Give the reason why a test cannot pass; empty if it should."""
+    return next((why for what, why in REASONS.items() if re.search(what, test)), "")
+
+
+def main() -> int:
+    """Run the tests, and say what passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--their-events",
+        action="store_true",
+        help="keep brainevent's own BinaryArray, which compat's matrices take too",
+    )
+    parser.add_argument("files", nargs="*", help="as _jit_normal/main_test.py")
+    asked = parser.parse_args()
+    theirs = brainevent.BinaryArray
+    replace()
+    if asked.their_events:
+        brainevent.BinaryArray = theirs
+    root = pathlib.Path(brainevent.__file__).parent
+    files = asked.files or [f"{family}/{file}" for file in FILES for family in FAMILIES]
+    report = Report()
+    pytest.main(
+        [
+            *(str(root / file) for file in files),
+            f"--rootdir={root}",
+            f"--config-file={os.devnull}",
+            "--import-mode=importlib",
+            "-p",
+            "no:cacheprovider",
+            "--quiet",
+            "--no-header",
+            "--tb=no",
+            "--disable-warnings",
+        ],
+        plugins=[report],
+    )
+    return say(report)
+
+
+def say(report: Report) -> int:
+    """Print what passed and why the others did not; give the exit status."""
+    counts = collections.Counter(report.outcomes.values())
+    print(f"\n{counts['passed']} passed, {counts['skipped']} skipped", end="")
+    print(f", {counts['failed']} failed")
+    whys = collections.Counter()
+    wrong = 0
+    for test, outcome in report.outcomes.items():
+        why = reason(test)
+        if outcome == "failed" and why:
+            whys[why] += 1
+        elif outcome == "failed" or (outcome == "passed" and why):
+            wrong += 1
+            last = report.texts[test].strip().splitlines()[-3:]
+            print(f"unexpected: {test} {outcome}", *last, sep="\n    ")
+    for why, count in whys.most_common():
+        print(f"{count} cannot pass: {why}")
+    return int(wrong > 0 or not counts["passed"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
