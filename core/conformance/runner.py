@@ -30,8 +30,6 @@ CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
 
-WEIGHT_OPERANDS = ("w_loc", "w_scale")
-OPERANDS = ("x", *WEIGHT_OPERANDS)  # those of the hooks, after the matrix
 
 # Takes operands; gives the results of each hook that was asked.
 Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
