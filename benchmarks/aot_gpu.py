@@ -161,7 +161,7 @@ def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str
     def argument(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    lengths = (2, 2, draw.LAW_WORDS, problem.weights)
+    lengths = (2, 2, draw.CONNECTIVITY_WORDS, problem.weights)
     arguments = [Matrix(*(argument((words,), jnp.uint32) for words in lengths))]
     hook = calls.dense if problem.product == "dense" else calls.product
     if problem.product != "dense":

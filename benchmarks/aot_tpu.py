@@ -147,7 +147,7 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
     from synjit.backends.pallas_tpu import calls, workspace
     from synjit.hookspecs import Matrix
 
-    k = reference.law(variant.prob).log2_chunk
+    k = reference.count_distribution(variant.prob).log2_chunk
     dense = variant.product == "dense"
     problem = Problem(
         product=variant.product,  # type: ignore[arg-type]
@@ -165,7 +165,7 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
     def argument(shape: tuple[int, ...], dtype: str) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-    lengths = (2, 2, reference.draw.LAW_WORDS, variant.words)
+    lengths = (2, 2, reference.draw.CONNECTIVITY_WORDS, variant.words)
     operands = [Matrix(*(argument((length,), "uint32") for length in lengths))]
     if not dense:
         length = SHAPE[0] if variant.transpose else SHAPE[1]

@@ -107,7 +107,7 @@ class Session:
         weights: reference.Weights = NORMAL,
     ) -> tuple[Callable[..., Any], tuple[Matrix, Any]]:
         """Jit a product of the backend, and put its operands on the device."""
-        law = reference.law(prob)
+        law = reference.count_distribution(prob)
         dtype = "float32" if name == "floats" else "int32"
         problem = Problem(
             name, shape, transpose, operand.shape[1], dtype, True, law.log2_chunk,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The law of a traced ``prob``: the words of ``reference.law(prob).encode()``.
+"""The distribution of counts of a ``prob`` that is traced.
+
+That is, the words of ``reference.count_distribution(prob).encode()``.
 
 With C = 2**log2_chunk, q = 1 - p and odds = p / q, the count of a chunk has
 
@@ -62,8 +64,8 @@ FLOAT32_HALF = 0x3F000000
 FLOAT32_ONE = 0x3F800000
 
 
-def traced_law(prob: jax.Array) -> jax.Array:
-    """Make the words of the law of a probability that may be traced.
+def traced_connectivity(prob: jax.Array) -> jax.Array:
+    """Make the words of the distribution of counts of a prob that may be traced.
 
     Parameters
     ----------
@@ -73,8 +75,9 @@ def traced_law(prob: jax.Array) -> jax.Array:
     Returns
     -------
     jax.Array
-        uint32[LAW_WORDS], equal to ``reference.law(prob).encode()``. For a prob that
-        is not in [0, 1], NaN included, it is the law of 0.
+        uint32[CONNECTIVITY_WORDS], equal to
+        ``reference.count_distribution(prob).encode()``. For a prob that is not in
+        [0, 1], NaN included, it is that of 0.
     """
     bits = lax.bitcast_convert_type(prob, jnp.uint32)
     bits = jnp.where(bits <= FLOAT32_ONE, bits, ZERO)  # the sign bit is the largest

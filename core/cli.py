@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return BROKEN_PIPE
-    except (AskedWronglyError, BackendError, OSError) as wrong:
+    except (UsageError, BackendError, OSError) as wrong:
         print(f"synjit: {wrong}", file=sys.stderr)
         _drop_output()
         return 2
@@ -59,7 +59,7 @@ def _drop_output() -> None:
         os.dup2(nowhere, sys.stdout.fileno())
 
 
-class AskedWronglyError(Exception):
+class UsageError(Exception):
     """The command cannot do what it was asked for; the text says why."""
 
 
@@ -172,12 +172,12 @@ def _conformance(options: argparse.Namespace) -> int:
     registered = registry().backends.get(options.name)
     if registered is None:
         check_name(options.name)  # an alias, if it passes
-        raise AskedWronglyError(f"{options.name!r} is an alias: name the backend")
+        raise UsageError(f"{options.name!r} is an alias: name the backend")
     backend = registered.backend
     names = [str(check) for check in full_checks()]
     chosen = [name for name in names if fnmatchcase(name, options.only)]
     if not chosen:
-        raise AskedWronglyError(
+        raise UsageError(
             f"no check's name matches {options.only!r}; --list prints them all"
         )
     if options.list:
@@ -212,7 +212,7 @@ def _platform(backend: Backend, wanted: str | None) -> str:
     """Give the platform that was asked for, or the backend's first that is here."""
     platforms = [p for p in backend.platforms if wanted in {None, p} and _is_here(p)]
     if not platforms:
-        raise AskedWronglyError(
+        raise UsageError(
             f"backend {backend.name!r} is for {', '.join(backend.platforms)}; "
             f"{wanted or 'that'} is not among them, or JAX has no such device here"
         )
@@ -234,7 +234,7 @@ def _support_table(options: argparse.Namespace) -> int:
     try:
         print(support_table(options.reports), end="")
     except ValueError as error:
-        raise AskedWronglyError(error) from error
+        raise UsageError(error) from error
     return 0
 
 
@@ -252,7 +252,7 @@ def _demo(options: argparse.Namespace) -> int:
             pictures=not options.no_pictures,
         )
     except (ValueError, ModuleNotFoundError) as error:
-        raise AskedWronglyError(error) from error
+        raise UsageError(error) from error
     return 0
 
 

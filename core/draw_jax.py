@@ -147,7 +147,7 @@ def chunk_keys(
     ----------
     seed : pair of uint32
     column, chunk : uint32, which broadcast
-    connectivity : uint32 (LAW_WORDS,), or whatever ``take`` looks up in
+    connectivity : uint32 (CONNECTIVITY_WORDS,), or whatever ``take`` looks up in
     inverse : bool
         Whether rows will be asked for (``connected``), and not listed (``place``).
     """

@@ -91,8 +91,8 @@ class Matrix(NamedTuple):
     origin : uint32 (2,)
         First row and first column of the window. It lets a device draw just its rows;
         in a matrix drawn whole it is (0, 0).
-    connectivity : uint32 (LAW_WORDS,)
-        ``reference.Law.encode()``: what a draw needs to know of ``prob``.
+    connectivity : uint32 (CONNECTIVITY_WORDS,)
+        ``reference.CountDistribution.encode()``: what a draw needs to know of ``prob``.
     weights : uint32 (0,), (2048,) or (8192,)
         Table of the law of the weights; its length says how it is read
         (``reference.quantile_table``).

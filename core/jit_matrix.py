@@ -274,7 +274,7 @@ class JITMatrix(RandomMatrix):
         if start.valid is not None:
             valid = start.valid if valid is None else valid & start.valid
         words = seeding.check_seed(self.seed)
-        matrix = Matrix(words, start.words, probability.law, self.law().table)
+        matrix = Matrix(words, start.words, probability.connectivity, self.law().table)
         return Operands(numbers, unit, matrix, probability.log2_chunk, valid)
 
     def _scaled(self, factor: Any) -> Self:

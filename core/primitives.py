@@ -112,7 +112,7 @@ def _varying_axes(operand: Any) -> frozenset[str]:
     return aval.vma  # its name before jax 0.10.2
 
 
-def whole(operand: Any) -> Any:
+def replicate(operand: Any) -> Any:
     """Gather what a mesh of explicit axes has cut: every device draws for all of it."""
     cut = jax.typeof(operand).sharding
     if all(axis is None for axis in cut.spec):
@@ -316,7 +316,7 @@ def _batch(
     primitive: jex.Primitive, args: Any, axes: Any, **static: Any
 ) -> tuple[list[jax.Array], list[int]]:
     """One matrix and many vectors: one product. Many matrices: one after the other."""
-    args = [whole(arg) for arg in args]
+    args = [replicate(arg) for arg in args]
     if all(axis is None for i, axis in enumerate(axes) if i != X):
         return _batch_vectors(primitive, args, axes[X], **static)
     batched = [

@@ -86,13 +86,13 @@ class Registered:
     distribution: Any = None  # importlib.metadata's, of an entry point
 
     @property
-    def weighs(self) -> bool:
+    def supports_weighted(self) -> bool:
         """Whether it implements the optional ``synjit_weighted``."""
         return bool(self.hook.synjit_weighted.get_hookimpls())
 
     def asked(self, problem: Problem) -> list[Problem]:
         """List the problems that its hooks are asked to solve one."""
-        if self.weighs or problem.product != "weighted":
+        if self.supports_weighted or problem.product != "weighted":
             return [problem]
         numbers = range(len(problem.grid.blocks))
         return list(dict.fromkeys(map(problem.of_block, numbers)))
@@ -109,7 +109,7 @@ class Registered:
             return self._trace(self.hook.synjit_dense, problem, matrix)
         if problem.product != "weighted":
             return self._trace(self.hook.synjit_product, problem, matrix, *operands)
-        if self.weighs:
+        if self.supports_weighted:
             return self._trace(self.hook.synjit_weighted, problem, matrix, *operands)
         return [self._block_by_block(problem, matrix, *operands)]
 

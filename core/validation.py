@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import reference, units
-from .binomial import traced_law
-from .primitives import undifferentiable_prob, whole
+from .binomial import traced_connectivity
+from .primitives import replicate, undifferentiable_prob
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 MAX_LENGTH = 2**31 - 1
@@ -95,9 +95,9 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
 
 
 class Probability(NamedTuple):
-    """A checked prob: its law, and what is known of it before it runs."""
+    """A checked prob: its counts, and what is known of it before it runs."""
 
-    law: Any  # uint32 (LAW_WORDS,)
+    connectivity: Any  # uint32 (CONNECTIVITY_WORDS,)
     log2_chunk: int | None
     valid: jax.Array | None  # of a traced prob: is it in [0, 1]?
 
@@ -113,7 +113,7 @@ def check_prob(prob: Any) -> Probability:
             raise TypeError(f"{wanted}, got {describe(prob)}")
         prob = undifferentiable_prob(prob.reshape(()))
         prob = prob.astype(jnp.float32)
-        return Probability(traced_law(prob), None, (prob >= 0) & (prob <= 1))
+        return Probability(traced_connectivity(prob), None, (prob >= 0) & (prob <= 1))
     array = np.asarray(prob)
     if array.shape not in {(), (1,)} or not _is_real(array.dtype):
         raise TypeError(f"{wanted}, got {describe(prob)}")
@@ -125,10 +125,10 @@ def check_prob(prob: Any) -> Probability:
 
 @functools.lru_cache(maxsize=1024)
 def _known_law(prob: float) -> Probability:
-    law = reference.law(prob)
-    words = law.encode()
+    counts = reference.count_distribution(prob)
+    words = counts.encode()
     words.flags.writeable = False
-    return Probability(words, law.log2_chunk, None)
+    return Probability(words, counts.log2_chunk, None)
 
 
 # --- weights ----------------------------------------------------------------------
@@ -211,7 +211,7 @@ def check_operand(
                 f"{name} has integers of {extremes[0]} to {extremes[1]}, which JAX "
                 f"would cut to {array.dtype}: pass floats, or enable jax_enable_x64"
             )
-    return whole(array), unit
+    return replicate(array), unit
 
 
 def check_array(value: Any, name: str) -> None:

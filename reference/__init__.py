@@ -7,7 +7,7 @@ the draw stands elsewhere.
 """
 
 from . import draw, normal, products, quantile_table, threefry, weight_laws
-from .draw import DRAW_VERSION, Law, entry, law, seed_words
+from .draw import DRAW_VERSION, CountDistribution, count_distribution, entry, seed_words
 from .products import ABSENT, Matrix, weigh
 from .weight_laws import (
     Constant,
@@ -24,18 +24,18 @@ __all__ = [
     "ABSENT",
     "DRAW_VERSION",
     "Constant",
+    "CountDistribution",
     "Exponential",
     "FromQuantile",
-    "Law",
     "LogNormal",
     "Matrix",
     "Normal",
     "TruncatedNormal",
     "Uniform",
     "Weights",
+    "count_distribution",
     "draw",
     "entry",
-    "law",
     "normal",
     "products",
     "quantile_table",

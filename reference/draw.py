@@ -49,7 +49,7 @@ WEIGHT_SHIFTS = (17, 11, 15, 14)
 WEIGHT_MULTIPLIERS = (0xED5AD4BB, 0xAC4C1B51, 0x31848BAB)
 
 MAX_LIMITS = 224
-LAW_WORDS = 2 + MAX_LIMITS
+CONNECTIVITY_WORDS = 2 + MAX_LIMITS
 
 UInt32 = NDArray[np.uint32]
 
@@ -67,7 +67,7 @@ def seed_words(seed: int) -> tuple[int, int]:
     return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
 
 
-class Law(NamedTuple):
+class CountDistribution(NamedTuple):
     """All that a draw needs to know of ``prob``.
 
     The count of a chunk is ``K = base + sum(limits < count word)``.
@@ -78,7 +78,7 @@ class Law(NamedTuple):
     limits: UInt32
 
     def encode(self) -> UInt32:
-        """Pack into LAW_WORDS words: log2_chunk, base, limits."""
+        """Pack into CONNECTIVITY_WORDS words: log2_chunk, base, limits."""
         return np.array([self.log2_chunk, self.base, *self.limits], np.uint32)
 
     def draw_count(self, word: ArrayLike) -> UInt32:
@@ -125,8 +125,8 @@ def thresholds(prob: float) -> list[int]:
     return result
 
 
-def law(prob: float) -> Law:
-    """Make the law of a probability, which is first rounded to float32.
+def count_distribution(prob: float) -> CountDistribution:
+    """Make the distribution of counts of a prob, which is first rounded to float32.
 
     Rounding makes a prob the same number whether it was given as a Python float
     or as an array of any precision; it moves prob by one part in 10**7 at most.
@@ -137,7 +137,7 @@ def law(prob: float) -> Law:
     base = steps.count(0)
     limits = np.full(MAX_LIMITS, 2**32 - 1, np.uint32)
     limits[: len(steps) - base] = np.array(steps[base:], np.int64) - 1
-    return Law(log2_chunk(prob), base, limits)
+    return CountDistribution(log2_chunk(prob), base, limits)
 
 
 # --- the bijection ------------------------------------------------------------
@@ -238,7 +238,7 @@ def weight_word(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> UIn
 
 def entry(
     seed: tuple[int, int],
-    law: Law,
+    counts: CountDistribution,
     row: ArrayLike,
     column: ArrayLike,
     table: UInt32 = TABLE,
@@ -248,22 +248,26 @@ def entry(
     ``row`` and ``column`` broadcast; z is given for unconnected entries too.
     """
     row = np.asarray(row, np.uint32)
-    keys = chunk_keys(seed, column, row >> np.uint32(law.log2_chunk))
-    offset = row & np.uint32(2**law.log2_chunk - 1)
-    connected = place_inverse(offset, keys, law.log2_chunk) < law.draw_count(
+    keys = chunk_keys(seed, column, row >> np.uint32(counts.log2_chunk))
+    offset = row & np.uint32(2**counts.log2_chunk - 1)
+    connected = place_inverse(offset, keys, counts.log2_chunk) < counts.draw_count(
         keys.count_word
     )
     return connected, weight(seed, row, column, table)
 
 
 def column_connections(
-    seed: tuple[int, int], law: Law, column: int, n_rows: int, table: UInt32 = TABLE
+    seed: tuple[int, int],
+    counts: CountDistribution,
+    column: int,
+    n_rows: int,
+    table: UInt32 = TABLE,
 ) -> tuple[UInt32, NDArray[np.int32]]:
     """List the connections of one column: their rows, ascending, and their z."""
-    chunks = np.arange(-(-n_rows >> law.log2_chunk), dtype=np.uint32)[:, None]
+    chunks = np.arange(-(-n_rows >> counts.log2_chunk), dtype=np.uint32)[:, None]
     keys = chunk_keys(seed, column, chunks)
-    counts = law.draw_count(keys.count_word)
-    t = np.arange(counts.max(initial=0), dtype=np.uint32)
-    rows = (chunks << np.uint32(law.log2_chunk)) + place(t, keys, law.log2_chunk)
-    rows = np.sort(rows[(t < counts) & (rows < n_rows)])
+    number = counts.draw_count(keys.count_word)
+    t = np.arange(number.max(initial=0), dtype=np.uint32)
+    rows = (chunks << np.uint32(counts.log2_chunk)) + place(t, keys, counts.log2_chunk)
+    rows = np.sort(rows[(t < number) & (rows < n_rows)])
     return rows, weight(seed, rows, column, table)

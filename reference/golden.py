@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from .draw import DRAW_VERSION, chunk_keys, law, place, seed_words, thresholds, weight
+from .draw import (
+    DRAW_VERSION,
+    chunk_keys,
+    count_distribution,
+    place,
+    seed_words,
+    thresholds,
+    weight,
+)
 from .normal import standard_normal
 from .products import ABSENT, Matrix
 from .quantile_table import look_up
@@ -117,7 +125,7 @@ def _law(prob: float) -> dict[str, Any]:
     steps = thresholds(prob)
     return {
         "prob": prob,
-        "log2_chunk": law(prob).log2_chunk,
+        "log2_chunk": count_distribution(prob).log2_chunk,
         "first_thresholds": steps[:3] if prob < 1 else [],
         "last_thresholds": steps[-3:],
         "number_of_thresholds": len(steps),

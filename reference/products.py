@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .draw import Law, column_connections, law, seed_words
+from .draw import CountDistribution, column_connections, count_distribution, seed_words
 from .normal import UNIT_BITS
 from .weight_laws import Normal, Weights
 
@@ -56,7 +56,7 @@ class Matrix:
                 f"{weights!r}"
             )
         self.seed: tuple[int, int] = seed_words(seed)
-        self.law: Law = law(prob)
+        self.counts: CountDistribution = count_distribution(prob)
         self.shape = shape
         self.origin = origin
         self.weights = weights
@@ -65,7 +65,7 @@ class Matrix:
         """Rows (ascending, of the window) and z of the connections of column j."""
         top, left = self.origin
         rows, z = column_connections(
-            self.seed, self.law, left + j, top + self.shape[0], self.weights.table
+            self.seed, self.counts, left + j, top + self.shape[0], self.weights.table
         )
         inside = rows >= top
         return rows[inside].astype(np.int64) - top, z[inside]

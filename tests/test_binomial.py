@@ -30,13 +30,13 @@ def strict(request):
 
 @cache
 def reference(bits):
-    return draw.law(float(np.uint32(bits).view(np.float32))).encode()
+    return draw.count_distribution(float(np.uint32(bits).view(np.float32))).encode()
 
 
 def check(words, bits):
     words = np.asarray(words)
     assert words.dtype == np.uint32
-    assert words.shape == (len(bits), draw.LAW_WORDS)
+    assert words.shape == (len(bits), draw.CONNECTIVITY_WORDS)
     wrong = [hex(b) for b, w in zip(bits, words, strict=True) if any(w != reference(b))]
     assert wrong == []
 
@@ -73,7 +73,7 @@ def special_bits():
 @jax.jit
 def scanned(batches):
     """Compile once for both: the laws of a batch, mapped, batch after batch."""
-    mapped = jax.vmap(binomial.traced_law)
+    mapped = jax.vmap(binomial.traced_connectivity)
     return lax.scan(lambda _, probs: (None, mapped(probs)), None, batches)[1]
 
 
@@ -84,7 +84,7 @@ def test_vmap_inside_scan():
     check(words.reshape(len(bits), -1), bits)
 
 
-jitted = jax.jit(binomial.traced_law)
+jitted = jax.jit(binomial.traced_connectivity)
 
 
 def test_jit():
@@ -101,7 +101,7 @@ def test_no_probability_has_the_law_of_zero(prob):
 
 def test_no_wide_integers_and_no_float_arithmetic():
     prob = jax.ShapeDtypeStruct((), jnp.float32)
-    text = str(jax.make_jaxpr(binomial.traced_law)(prob))
+    text = str(jax.make_jaxpr(binomial.traced_connectivity)(prob))
     assert "u32[" in text
     assert "64[" not in text
     assert text.count("f32[") == 1  # prob itself

@@ -89,7 +89,7 @@ def test_events_give_the_bits_of_the_sum(batch, fraction, backend):
 
 def test_it_is_one_product_where_the_backend_has_one(backend):
     text = jax.jit(lambda x: blocks(backend) @ x).lower(events()).as_text()
-    if registry().backends[backend].weighs:
+    if registry().backends[backend].supports_weighted:
         assert text.count("synjit_numba_") == 1
 
 

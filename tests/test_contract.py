@@ -114,10 +114,10 @@ def test_rare_counts_and_connections_are_where_they_are_said_to_be():
     words = reference.seed_words(SEED)
     for prob, column in AT_LIMITS:
         keys = reference.draw.chunk_keys(words, column, 0)
-        assert keys.count_word in reference.law(prob).limits
+        assert keys.count_word in reference.count_distribution(prob).limits
     for prob in (1e-6, 1e-10):
         place = place_of_connection(SEED, prob)
-        assert reference.entry(words, reference.law(prob), *place)[0]
+        assert reference.entry(words, reference.count_distribution(prob), *place)[0]
 
 
 def test_some_cases_are_new_in_each_run(monkeypatch):

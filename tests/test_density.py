@@ -13,7 +13,7 @@ SHAPE = (4000, 4000)
 
 
 def dense(prob, seed=5):
-    law, table = reference.law(prob), reference.Normal().table
+    law, table = reference.count_distribution(prob), reference.Normal().table
     words = np.array(reference.seed_words(seed), np.uint32)
     matrix = Matrix(words, np.zeros(2, np.uint32), law.encode(), table)
     known = (False, 0, "int32", True, law.log2_chunk, len(table))

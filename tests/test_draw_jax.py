@@ -69,7 +69,7 @@ def test_a_table_of_another_length_is_an_error():
 
 @pytest.mark.parametrize("prob", [0.0, 1e-4, 0.1, 0.77, 1.0])
 def test_counts_beside_every_limit(prob):
-    law = reference.law(prob)
+    law = reference.count_distribution(prob)
     limits = law.limits.astype(np.int64)
     near = np.clip((limits[:, None] + np.array([-1, 0, 1])).ravel(), 0, 2**32 - 1)
     words = np.append(near, [0, 2**32 - 1]).astype(np.uint32)
@@ -83,7 +83,7 @@ def test_counts_beside_every_limit(prob):
 def test_places_and_their_inverse(k, traced, unrolled):
     chunks = np.array([0, 1, 2**31 - 1 >> k], np.uint32)
     t = np.array([0, 1, 2**k - 1, *(RNG.integers(2**k, size=50))], np.uint32)[:, None]
-    connectivity = reference.law(0.1).encode()
+    connectivity = reference.count_distribution(0.1).encode()
 
     @jax.jit
     def there_and_back(log2_chunk):
@@ -100,7 +100,9 @@ def test_places_and_their_inverse(k, traced, unrolled):
     counts, rows, back = there_and_back(np.uint32(k))
     expected = draw.chunk_keys(SEED, COLUMNS, chunks)
     words = expected.count_word
-    np.testing.assert_array_equal(counts, reference.law(0.1).draw_count(words))
+    np.testing.assert_array_equal(
+        counts, reference.count_distribution(0.1).draw_count(words)
+    )
     np.testing.assert_array_equal(rows, draw.place(t, expected, k))
     np.testing.assert_array_equal(back, np.broadcast_to(t, back.shape))
 

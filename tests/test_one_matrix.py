@@ -49,7 +49,7 @@ def make_events(length, pattern, batch=1):
 
 def stated(product, prob, shape, transpose=False, corder=True):
     """State a product in the words of the contract."""
-    log2_chunk, words = reference.law(prob).log2_chunk, len(NORMAL)
+    log2_chunk, words = reference.count_distribution(prob).log2_chunk, len(NORMAL)
     given = (product, shape, transpose, 0, "int32", corder, log2_chunk, words)
     return Problem(*given, platform="")
 
@@ -58,7 +58,7 @@ def operands(prob, origin=(0, 0)):
     return Matrix(
         np.array(reference.seed_words(SEED), np.uint32),
         np.array(origin, np.uint32),
-        reference.law(prob).encode(),
+        reference.count_distribution(prob).encode(),
         NORMAL,
     )
 

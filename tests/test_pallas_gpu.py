@@ -105,7 +105,7 @@ def test_traced_law_gives_the_same(prob):
     ],
 )
 def test_what_is_cheaper_decides_between_probing_and_listing(prob, rows, probes):
-    law = reference.law(prob)
+    law = reference.count_distribution(prob)
     words = jnp.asarray(law.encode())
     known = Problem(
         "events", (rows, 10), False, 1, "int32", True, law.log2_chunk, 2048, "cuda"
@@ -144,7 +144,7 @@ def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
 
 
 def arguments(problem: Problem) -> list[Any]:
-    lengths = (2, 2, draw.LAW_WORDS, problem.weights)
+    lengths = (2, 2, draw.CONNECTIVITY_WORDS, problem.weights)
     result = [Matrix(*(jax.ShapeDtypeStruct((w,), jnp.uint32) for w in lengths))]
     if problem.product != "dense":
         length = problem.shape[0] if problem.transpose else problem.shape[1]

@@ -105,7 +105,7 @@ def test_a_traced_prob_gives_the_same_bits(case):
 def test_rows_and_columns_up_to_the_last():
     shape, origin = (200, 3), (2**32 - 300, 2**32 - 5)
     case = Case("dense", 0.1, shape, origin=origin)
-    law = reference.law(case.prob)
+    law = reference.count_distribution(case.prob)
     got = run(case, problem_of(case, "cpu"))
     rows = np.arange(origin[0], origin[0] + shape[0])[:, None]
     columns = np.arange(origin[1], origin[1] + shape[1])
@@ -158,7 +158,7 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 def test_lowers_for_tpu(product, transpose, x64, log2_chunk, words):
     asked = problem(product, transpose=transpose, log2_chunk=log2_chunk, weights=words)
     assert plugin.synjit_refuses(asked) is None
-    lengths = (2, 2, reference.draw.LAW_WORDS, words)
+    lengths = (2, 2, reference.draw.CONNECTIVITY_WORDS, words)
     arguments = [Matrix(*(jax.ShapeDtypeStruct((n,), "uint32") for n in lengths))]
     hook = calls.dense
     if product != "dense":

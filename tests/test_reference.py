@@ -13,10 +13,10 @@ from scipy import stats
 
 from synjit.reference import (
     Matrix,
+    count_distribution,
     draw,
     entry,
     golden,
-    law,
     normal,
     quantile_table,
     seed_words,
@@ -141,17 +141,17 @@ def test_thresholds_of_long_chunks_agree_with_high_precision(prob):
 
 @pytest.mark.parametrize("prob", PROBS)
 def test_the_expected_count_is_that_of_the_prob(prob):
-    the_law = law(prob)
-    steps = np.array([0] * the_law.base + (the_law.limits.astype(int) + 1).tolist())
-    mean = np.sum(1 - steps / 2**32) + the_law.base * 0
-    chunk = 2**the_law.log2_chunk
+    counts = count_distribution(prob)
+    steps = np.array([0] * counts.base + (counts.limits.astype(int) + 1).tolist())
+    mean = np.sum(1 - steps / 2**32) + counts.base * 0
+    chunk = 2**counts.log2_chunk
     assert mean == pytest.approx(chunk * float(np.float32(prob)), rel=1e-7, abs=1e-7)
 
 
 def test_the_largest_word_does_not_fill_a_chunk():
-    assert law(0.1).draw_count(np.uint32(2**32 - 1)) < 200
-    assert law(0.0).draw_count(np.uint32(2**32 - 1)) == 0
-    assert law(1.0).draw_count(np.uint32(0)) == 2**draw.MIN_LOG2_CHUNK
+    assert count_distribution(0.1).draw_count(np.uint32(2**32 - 1)) < 200
+    assert count_distribution(0.0).draw_count(np.uint32(2**32 - 1)) == 0
+    assert count_distribution(1.0).draw_count(np.uint32(0)) == 2**draw.MIN_LOG2_CHUNK
 
 
 def test_limits_always_fit():
@@ -163,7 +163,10 @@ def test_limits_always_fit():
         ]
     )
     for prob in probs:
-        assert len(draw.thresholds(prob)) - law(prob).base <= draw.MAX_LIMITS + 1
+        assert (
+            len(draw.thresholds(prob)) - count_distribution(prob).base
+            <= draw.MAX_LIMITS + 1
+        )
 
 
 # --- places ---------------------------------------------------------------------------
@@ -188,7 +191,7 @@ def test_the_inverse_undoes_the_longest_chunks():
 def test_listing_a_column_and_asking_for_entries_agree(prob):
     matrix = Matrix(7, prob, (700, 20), origin=(300, 2))
     connected, z = entry(
-        matrix.seed, matrix.law, 300 + np.arange(700)[:, None], 2 + np.arange(20)
+        matrix.seed, matrix.counts, 300 + np.arange(700)[:, None], 2 + np.arange(20)
     )
     dense = matrix.dense()
     assert np.array_equal(dense != -(2**31), connected)

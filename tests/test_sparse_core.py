@@ -100,7 +100,7 @@ def experiment(monkeypatch):
 
 def test_its_arithmetic_gives_the_reference_s_bits(experiment):
     rows = 2**experiment.LOG2_CHUNK
-    law = reference.law(PROB)
+    law = reference.count_distribution(PROB)
     assert law.log2_chunk == experiment.LOG2_CHUNK
     words = reference.seed_words(SEED)
     own = rows + np.arange(rows)[:, None]  # of the second subcore

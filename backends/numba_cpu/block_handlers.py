@@ -5,9 +5,9 @@ A part is a range of rows of one group of rows. It goes through the group's bloc
 order, and through each in tiles, which it weighs and adds to y.
 
 Operands: of each block its seed (blocks, 2), origin (blocks, 2) and connectivity
-(blocks, LAW_WORDS); the tables of the weights, one after the other; the events; of each
-block w_loc and w_scale (blocks,), and its place (blocks, PLACE_WORDS), sorted by row,
-then column. Results: y, and the scratch memory below.
+(blocks, CONNECTIVITY_WORDS); the tables of the weights, one after the other; the
+events; of each block w_loc and w_scale (blocks,), and its place (blocks, PLACE_WORDS),
+sorted by row, then column. Results: y, and the scratch memory below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
+from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import events as kernels
 from . import plan as p
@@ -104,7 +104,7 @@ def _bound(active, column):
 @njit
 def _connections(connectivities, places, scans, b):
     """Connections of a block that are to be drawn, about."""
-    connectivity = _row(connectivities, b, LAW_WORDS)
+    connectivity = _row(connectivities, b, CONNECTIVITY_WORDS)
     place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
     each = typical_connections(connectivity, np.int64(place[ROWS]))
     return (np.int64(scan[END]) - np.int64(scan[BEGIN])) * each
@@ -117,7 +117,7 @@ def _scan(connectivities, places, active, scans):
     for b in range(scans.size // SCAN_WORDS):
         place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
         first = np.int64(place[COLUMN])
-        scan[LIMITS] = count_limits(_row(connectivities, b, LAW_WORDS))
+        scan[LIMITS] = count_limits(_row(connectivities, b, CONNECTIVITY_WORDS))
         scan[BEGIN] = _bound(active, first)
         scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
         connections += _connections(connectivities, places, scans, b)
@@ -137,7 +137,7 @@ def _part_length(connectivities, places, scans, first, last, rows, threads):
         most = max(most, _connections(connectivities, places, scans, b))
     for b in range(first, last):
         if _connections(connectivities, places, scans, b) * FEW > most:
-            k = np.int64(connectivities[LAW_WORDS * b])
+            k = np.int64(connectivities[CONNECTIVITY_WORDS * b])
             longest = max(longest, np.int64(1) << k)
     wanted = -(-rows // (threads * p.PARTS_PER_THREAD))
     wanted = min(wanted, np.int64(PART_ROWS)) if threads > 1 else np.int64(PART_ROWS)
@@ -184,7 +184,7 @@ def _blocks(dtype):
         return (
             array(argument(frame, 0), u32, 2 * n_blocks),
             array(argument(frame, 1), u32, 2 * n_blocks),
-            array(argument(frame, 2), u32, LAW_WORDS * n_blocks),
+            array(argument(frame, 2), u32, CONNECTIVITY_WORDS * n_blocks),
             array(argument(frame, 7), np.int32, PLACE_WORDS * n_blocks),
         )
 
@@ -232,7 +232,7 @@ def _blocks(dtype):
         matrix = Matrix(
             _row(seeds, b, 2),
             origin,
-            _row(connectivities, b, LAW_WORDS),
+            _row(connectivities, b, CONNECTIVITY_WORDS),
             np.int64(scan[LIMITS]),
             _table_of(frame, place),
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a handler finds in its call frame: the matrix, the workspace, its own part.
 
-Operands: seed (2,), origin (2,), connectivity (LAW_WORDS,), the table of the weights,
-events or values, two-dimensional with the batch last, and of a weighted sum w_loc and
-w_scale. Results: those of the product, then the workspace.
+Operands: seed (2,), origin (2,), connectivity (CONNECTIVITY_WORDS,), the table of the
+weights, events or values, two-dimensional with the batch last, and of a weighted sum
+w_loc and w_scale. Results: those of the product, then the workspace.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from synjit.reference.draw import LAW_WORDS, MIN_LOG2_CHUNK
+from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import plan as p
 from .draw import LANES, Matrix, count_limits
@@ -45,7 +45,10 @@ def workspace_words(
 @njit(forceinline=True)
 def matrix_of(frame):
     """Read the operands that say which matrix."""
-    connectivity, table = array(argument(frame, 2), u32, LAW_WORDS), argument(frame, 3)
+    connectivity, table = (
+        array(argument(frame, 2), u32, CONNECTIVITY_WORDS),
+        argument(frame, 3),
+    )
     return Matrix(
         array(argument(frame, 0), u32, 2),
         array(argument(frame, 1), u32, 2),

@@ -21,7 +21,7 @@ from synjit.reference import draw
 
 from .workspace import LANES, SUBLANES
 
-CONNECTIVITY_ROWS = 1 << (-(-draw.LAW_WORDS // LANES) - 1).bit_length()
+CONNECTIVITY_ROWS = 1 << (-(-draw.CONNECTIVITY_WORDS // LANES) - 1).bit_length()
 
 
 def as_table(words: Any, rows: int) -> jax.Array:

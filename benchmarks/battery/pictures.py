@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from synjit.reference import draw, law, seed_words
+from synjit.reference import count_distribution, draw, seed_words
 
 from .masks import degree_counts
 from .sources import open_source
@@ -22,9 +22,9 @@ SEED = 42
 def chunk() -> Figure:
     """Fill one chunk: t, then P(t), then the column."""
     prob, k = 0.1, draw.log2_chunk(0.1)
-    words, the_law = seed_words(SEED), law(prob)
+    words, counts = seed_words(SEED), count_distribution(prob)
     keys = draw.chunk_keys(words, 0, 0)
-    count = int(the_law.draw_count(keys.count_word)[0])
+    count = int(counts.draw_count(keys.count_word)[0])
     t = np.arange(1 << k, dtype=np.uint32)
     rows = draw.place(t, keys, k)
     figure = Figure(figsize=(8, 3.4), layout="constrained")

@@ -22,7 +22,7 @@ from synjit.backends.numba_cpu.draw import (
 )
 from synjit.backends.numba_cpu.weights import weigh
 from synjit.backends.numba_cpu.windows import scratch, window_connections
-from synjit.reference import law, normal, seed_words
+from synjit.reference import count_distribution, normal, seed_words
 from synjit.reference.draw import column_connections
 
 u32 = np.uint32
@@ -74,12 +74,12 @@ class Synjit:
     ) -> Connections:
         """List the connections, chunk by chunk."""
         m, n = shape
-        the_law = law(prob)
+        counts = count_distribution(prob)
         capacity = int(m * n * prob + 20 * np.sqrt(m * n * prob) + 100)
         starts = np.zeros(n + 1, np.int64)
         rows, z = np.empty(capacity, np.uint32), np.empty(capacity, np.int32)
         words = np.array(seed_words(seed), np.uint32)
-        origin, connectivity = np.zeros(2, np.uint32), the_law.encode()
+        origin, connectivity = np.zeros(2, np.uint32), counts.encode()
         table = np.array(normal.TABLE)  # writable, as the kernels' arrays are
         limits = count_limits(connectivity)
         matrix = Matrix(words, origin, connectivity, limits, table)
@@ -120,9 +120,9 @@ class Reference:
         self, seed: int, prob: float, shape: tuple[int, int]
     ) -> Connections:
         """List the connections, column by column."""
-        the_law, words = law(prob), seed_words(seed)
+        counts, words = count_distribution(prob), seed_words(seed)
         listed = [
-            column_connections(words, the_law, j, shape[0]) for j in range(shape[1])
+            column_connections(words, counts, j, shape[0]) for j in range(shape[1])
         ]
         return from_columns(shape, listed)
 

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from synjit.reference import Law, Weights, draw, law, normal, seed_words
+from synjit.reference import (
+    CountDistribution,
+    Weights,
+    count_distribution,
+    draw,
+    normal,
+    seed_words,
+)
 
 from .sources import Connections
 from .weight_law import distribution
@@ -23,9 +30,9 @@ class Draw:
 
     name = "nothing wrong"
 
-    def law(self, prob: float) -> Law:
+    def counts(self, prob: float) -> CountDistribution:
         """Thresholds of the count."""
-        return law(prob)
+        return count_distribution(prob)
 
     def keys(self, seed: Words, column: Array, chunk: Array) -> draw.ChunkKeys:
         """Key words of chunks."""
@@ -43,15 +50,15 @@ class Draw:
         self, seed: int, prob: float, shape: tuple[int, int]
     ) -> Connections:
         """List the connections."""
-        (m, n), the_law, words = shape, self.law(prob), seed_words(seed)
-        k = the_law.log2_chunk
+        (m, n), counts, words = shape, self.counts(prob), seed_words(seed)
+        k = counts.log2_chunk
         per_column = -(-m >> k)
         rows, columns = [], []
         for first in range(0, n * per_column, GROUP):
             number = np.arange(first, min(first + GROUP, n * per_column))[:, None]
             column, chunk = number // per_column, number % per_column
             keys = self.keys(words, column, chunk)
-            count = the_law.draw_count(keys.count_word)
+            count = counts.draw_count(keys.count_word)
             t = np.arange(count.max(initial=0), dtype=np.uint32)
             row = np.where(t < count, self.place(t, keys, k), np.uint32(2**32 - 1))
             row = np.sort(row, axis=1).astype(np.int64) + (chunk << k)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synjit.reference import Law, draw, law
+from synjit.reference import CountDistribution, count_distribution, draw
 
 from .steps import Array, Draw, Words
 
@@ -139,12 +139,12 @@ class BiasedThresholds(Draw):
 
     name = "biased thresholds"
 
-    def law(self, prob: float) -> Law:
+    def counts(self, prob: float) -> CountDistribution:
         """Lower every threshold."""
-        the_law = law(prob)
-        lower = np.maximum(the_law.limits, 2**32 // 30) - np.uint32(2**32 // 30)
-        limits = np.where(the_law.limits == 2**32 - 1, the_law.limits, lower)
-        return the_law._replace(limits=limits.astype(np.uint32))
+        counts = count_distribution(prob)
+        lower = np.maximum(counts.limits, 2**32 // 30) - np.uint32(2**32 // 30)
+        limits = np.where(counts.limits == 2**32 - 1, counts.limits, lower)
+        return counts._replace(limits=limits.astype(np.uint32))
 
 
 class FixedCounts(Draw):
@@ -163,8 +163,8 @@ class RoundedStride(Draw):
 
     name = "prob from a whole stride"
 
-    def law(self, prob: float) -> Law:
+    def counts(self, prob: float) -> CountDistribution:
         """Round."""
-        return law(2 / np.ceil(2 / prob) if prob < 1 else 1.0)._replace(
-            log2_chunk=law(prob).log2_chunk
+        return count_distribution(2 / np.ceil(2 / prob) if prob < 1 else 1.0)._replace(
+            log2_chunk=count_distribution(prob).log2_chunk
         )

@@ -28,7 +28,7 @@ STAGGER = (517, 3)
 WEIGHTS = (0.3, -1.7)  # w_loc and w_scale, whose products must be rounded
 
 
-law = functools.cache(reference.law)
+count_distribution = functools.cache(reference.count_distribution)
 
 Table = Literal[
     "normal", "constant", "lognormal", "random", "random symmetric", "mixed"
@@ -76,7 +76,7 @@ class Case:
         Whether ``problem.log2_chunk`` is given, as where prob is known early; without
         it, that of every second block is.
     concrete : bool
-        Whether seed, origin and law are constants of the traced function.
+        Whether all that says which matrix is a constant of the traced function.
     grid : tuple of tuples of (float or None)
         Of "weighted": the prob of each block, None where there is none. ``prob`` is
         then the first one's. The shape is cut into groups of about the same length;
@@ -138,7 +138,7 @@ class Case:
         if not self.grid:
             return NO_GRID
         placed = [
-            (i, j, law(prob).log2_chunk)
+            (i, j, count_distribution(prob).log2_chunk)
             for i, row in enumerate(self.grid)
             for j, prob in enumerate(row)
             if prob is not None

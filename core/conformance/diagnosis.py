@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from synjit.reference.quantile_table import CELLS, GENERAL_WORDS, look_up
 
-from .cases import MIXED, Case, law
+from .cases import MIXED, Case, count_distribution
 from .expected import Expected, LookUp, expected
 
 POISON_INT = 0x5A5A5A5A
@@ -183,7 +183,7 @@ def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[st
     if case.pattern == "none":
         yield "without events, sums must be 0"
     if not case.transpose:
-        length = 1 << law(case.prob).log2_chunk
+        length = 1 << count_distribution(case.prob).log2_chunk
         last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
         if last > 0 and not any(w[:last].any() for w in wrong):
             yield f"only rows of the last chunk are wrong (from row {last})"

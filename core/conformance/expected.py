@@ -15,8 +15,7 @@ from synjit import reference
 from synjit.reference import draw
 from synjit.reference.quantile_table import look_up
 
-from .cases import Case, Table, words_of
-from .cases import law as law_of
+from .cases import Case, Table, count_distribution, words_of
 
 BLOCK = 1 << 16  # entries drawn at once
 LARGE = 1 << 24  # entries, of which only those are drawn that an operand asks for
@@ -141,11 +140,11 @@ def window(
     look_up: LookUp = look_up,
 ) -> NDArray[np.int32]:
     """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
-    words, law = reference.seed_words(seed), law_of(prob)
+    words, counts = reference.seed_words(seed), count_distribution(prob)
     (m, n), (top, left) = shape, origin
     columns = left + np.arange(n, dtype=np.uint32)
     result = np.full(shape, reference.ABSENT, np.int32)
-    length = 1 << law.log2_chunk
+    length = 1 << counts.log2_chunk
     at_once = max(1, BLOCK // (length * n)) * length
     for start in range(top // length * length, top + m, at_once):
         low, high = max(start, top), min(start + at_once, top + m)
@@ -155,12 +154,12 @@ def window(
         else:
             rows = start + np.arange(at_once, dtype=np.uint32).reshape(-1, length, 1)
             first = start
-        keys = draw.chunk_keys(words, columns, rows[:, :1] >> law.log2_chunk)
-        t = draw.place_inverse(rows & np.uint32(length - 1), keys, law.log2_chunk)
+        keys = draw.chunk_keys(words, columns, rows[:, :1] >> counts.log2_chunk)
+        t = draw.place_inverse(rows & np.uint32(length - 1), keys, counts.log2_chunk)
         z = look_up(words_of(table), draw.weight_word(words, rows, columns))
-        z = np.where(t < law.draw_count(keys.count_word), z, reference.ABSENT).reshape(
-            -1, n
-        )
+        z = np.where(
+            t < counts.draw_count(keys.count_word), z, reference.ABSENT
+        ).reshape(-1, n)
         result[low - top : high - top] = z[low - first : high - first]
     result.flags.writeable = False
     return result

@@ -12,7 +12,7 @@ from synjit import reference
 from synjit.reference import draw
 from synjit.reference.threefry import threefry2x32
 
-from .cases import law as law_of
+from .cases import count_distribution
 
 LAST = 2**31 - 1
 
@@ -63,10 +63,10 @@ def _undo_shift(
 
 def place_of_connection(seed: int, prob: float, room: int = 64) -> tuple[int, int]:
     """Find a (row, column) that is connected, in the first chunk of a column."""
-    words, law = reference.seed_words(seed), law_of(prob)
+    words, counts = reference.seed_words(seed), count_distribution(prob)
     columns = np.arange(64, dtype=np.uint32)
     keys = draw.chunk_keys(words, columns, np.uint32(0))
-    rows = draw.place(np.zeros_like(columns), keys, law.log2_chunk)
-    connected = law.draw_count(keys.count_word) > 0
+    rows = draw.place(np.zeros_like(columns), keys, counts.log2_chunk)
+    connected = counts.draw_count(keys.count_word) > 0
     column = int(np.flatnonzero(connected & (rows <= LAST - room))[0])
     return int(rows[column]), column

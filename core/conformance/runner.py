@@ -22,7 +22,7 @@ from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
 from synjit.registry import OPERANDS
 from synjit.settings import unchanged_configuration, usual_settings
 
-from .cases import Case, law, words_of
+from .cases import Case, count_distribution, words_of
 from .diagnosis import difference, poison
 from .expected import Expected, expected, weighted, weights_of
 
@@ -49,7 +49,9 @@ def problem_of(case: Case, platform: str) -> Problem:
         dtype=case.dtype if case.product in {"floats", "weighted"} else "int32",
         corder=case.corder,
         log2_chunk=(
-            law(case.prob).log2_chunk if case.known and not case.grid else None
+            count_distribution(case.prob).log2_chunk
+            if case.known and not case.grid
+            else None
         ),
         weights=len(operands_of(case)[0].weights),
         platform=platform,
@@ -79,7 +81,7 @@ def _matrix(case: Case) -> Matrix:
     return Matrix(
         np.array(reference.seed_words(case.seed), np.uint32),
         np.array(case.origin, np.uint32),
-        law(case.prob).encode(),
+        count_distribution(case.prob).encode(),
         words_of(case.table),
     )
 
@@ -235,7 +237,7 @@ class Runner:
 
     def _weighing_dtypes(self, case: Case) -> tuple[str, ...]:
         """List the dtypes in which sums of events are weighed, if they are at all."""
-        if case.product != "events" or not self.registered.weighs:
+        if case.product != "events" or not self.registered.supports_weighted:
             return ()
         return ("float32", "float64")[: 1 + _x64()]
 

@@ -145,7 +145,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
-    if product == "weighted" and not registered.weighs:
+    if product == "weighted" and not registered.supports_weighted:
         product = "events"  # of which its blocks are made
     dtype = "float32" if product in {"floats", "weighted"} else "int32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
@@ -274,7 +274,7 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
                 continue
             matrix, *rest = jax.tree.map(jnp.asarray, operands_of(case))
             calls = [(problem, (matrix, *rest))]
-            if asked.product == "events" and registered.weighs:
+            if asked.product == "events" and registered.supports_weighted:
                 one = jnp.ones((1,))
                 grid = problem.of_one_block("float32"), matrix_of_one_block(matrix)
                 calls.append((grid[0], (grid[1], *rest, one, one)))
