@@ -35,7 +35,19 @@ FILES = (
 )
 
 # Of a test's name, with its file: why it cannot pass.
-REASONS = {}
+STORED = "compat has no tocsr, tocsc or tocoo: its matrices are not stored"
+NOT_FINITE = (
+    "W = loc * N + scale * Z: a weight of NaN or infinity reaches what has no event "
+    "too, as in a dense product"
+)
+REASONS = {
+    r"/csr_test\.py": STORED,
+    r"test_tocsr_|test_all_materializations_agree|_dense_csr_binary_agree": STORED,
+    r"Notrans_Trans_Dense_CSR": STORED,
+    r"/dt2t_test\.py": "compat has no dt2t, a value for each connection in CSR order",
+    r"test_inactive_events_|test_weighted_jitc_mv_skips_zero_events": NOT_FINITE,
+    r"_matches_numpy_reference": "it asks for brainevent's bits",
+}
 
 
 class Report:
@@ -44,13 +56,19 @@ class Report:
     def __init__(self) -> None:
         """Begin with none."""
         self.outcomes: dict[str, str] = {}
-        self.texts: dict[str, str] = {}
+        self.unexpected: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note an outcome; that of the call counts, or of what went wrong around it."""
         if report.when == "call" or report.outcome != "passed":
             self.outcomes[report.nodeid] = report.outcome
-            self.texts[report.nodeid] = report.longreprtext
+            expected = report.passed == (not reason(report.nodeid))
+            if not (expected or report.skipped):
+                self.unexpected.append(report.nodeid)
+                why = report.longreprtext.strip().splitlines()[-3:]
+                print(
+                    f"\nunexpected: {report.nodeid} {report.outcome}", *why, sep="\n  "
+                )
 
 
 def replace() -> None:
@@ -98,7 +116,7 @@ def main() -> int:
             "no:cacheprovider",
             "--quiet",
             "--no-header",
-            "--tb=no",
+            "--tb=line",
             "--disable-warnings",
         ],
         plugins=[report],
@@ -111,19 +129,12 @@ def say(report: Report) -> int:
     counts = collections.Counter(report.outcomes.values())
     print(f"\n{counts['passed']} passed, {counts['skipped']} skipped", end="")
     print(f", {counts['failed']} failed")
-    whys = collections.Counter()
-    wrong = 0
-    for test, outcome in report.outcomes.items():
-        why = reason(test)
-        if outcome == "failed" and why:
-            whys[why] += 1
-        elif outcome == "failed" or (outcome == "passed" and why):
-            wrong += 1
-            last = report.texts[test].strip().splitlines()[-3:]
-            print(f"unexpected: {test} {outcome}", *last, sep="\n    ")
+    failed = [test for test, outcome in report.outcomes.items() if outcome == "failed"]
+    whys = collections.Counter(filter(None, map(reason, failed)))
     for why, count in whys.most_common():
         print(f"{count} cannot pass: {why}")
-    return int(wrong > 0 or not counts["passed"])
+    print(f"{len(report.unexpected)} not as expected")
+    return int(bool(report.unexpected) or not counts["passed"])
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import pytest
 
 import synjit
 from synjit import blocks, matrix, products, seeding
+from synjit.compat import brainevent
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-@pytest.mark.parametrize("module", [blocks, matrix, products, seeding])
+@pytest.mark.parametrize("module", [blocks, brainevent, matrix, products, seeding])
 def test_examples(module):
     found = doctest.testmod(module)
     assert found.failed == 0
