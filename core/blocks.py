@@ -297,9 +297,10 @@ def _warn_of_same_connections(placed: list[Any]) -> None:
     """Warn of blocks that draw the same connections of the same matrix."""
     first: dict[Any, tuple[int, int]] = {}
     for i, j, block in placed:
-        known = (block.seed, block.prob, block.origin, block.transposed)
-        if not all(isinstance(number, (int, float)) for number in known[:2]):
+        numbers = (block.seed, block.prob, *block.origin)
+        if not all(isinstance(n, (int, float, np.integer)) for n in numbers):
             continue  # an array, which may not be known yet
+        known = (*numbers, block.transposed)
         if not (0 < block.prob < 1) or 0 in block.shape:
             continue
         row, column = first.setdefault(known, (i, j))

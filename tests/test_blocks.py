@@ -390,7 +390,7 @@ def test_leaves_may_be_replaced():
     got = jax.vmap(lambda start: whole.replace(origin=tuple(start)) @ x)(starts)
     want = [of_shape(5, 5, origin=start) @ x for start in ((1, 2), (3, 4))]
     np.testing.assert_array_equal(got, jnp.stack(want))
-    leaves, tree = jax.tree.flatten(whole.replace(origin=tuple(starts)))
+    leaves, tree = jax.tree.flatten(whole.replace(origin=tuple(starts[0])))
     filled = jax.tree.unflatten(tree, [object() for _ in leaves])
     assert jax.tree.structure(filled) == tree
 
@@ -426,8 +426,11 @@ def test_what_cannot_be_multiplied():
     b = blocks()
     with pytest.raises(ValueError, match=r"\(321,\)"):
         b @ jnp.zeros(320)
-    with pytest.raises(TypeError, match="one or two axes"):
+    with pytest.raises(TypeError, match=r"x must be an array, got 2\.0"):
         b @ 2.0
+    for shape in ((), (321, 1, 1)):
+        with pytest.raises(TypeError, match="one or two axes"):
+            b @ jnp.zeros(shape)
     with pytest.raises(TypeError, match="scaled by a number"):
         b * jnp.zeros(3)
     with pytest.raises(u.DimensionMismatchError, match="row 0, column 1"):
