@@ -226,7 +226,7 @@ def compare(order, backend, **how):
         jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True
     ):
         where = f"{' of '.join(reversed(order))}: {jax.tree_util.keystr(path)}"
-        near = 1e-9 * max(1.0, float(np.abs(b).max(initial=0.0)))
+        near = 1e-7 * max(1.0, float(np.abs(b).max(initial=0.0)))
         np.testing.assert_allclose(a, b, rtol=0, atol=near, err_msg=where)
 
 
