@@ -176,15 +176,10 @@ def _problem(
         dtype=_dtype_of_sums(dtype) if floats else "int32",
         corder=True,
         log2_chunk=None if prob is None else validation.check_prob(prob).log2_chunk,
-        weights=_words(grid) if grid.blocks else len(weights.table),
+        weights=grid.words if grid.blocks else len(weights.table),
         platform=platform,
         grid=grid,
     )
-
-
-def _words(grid: Grid) -> int:
-    """Count the words of all tables of a grid."""
-    return max(sum(block.table) for block in grid.blocks)
 
 
 def _check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -138,6 +138,11 @@ class Grid(NamedTuple):
     columns: tuple[int, ...] = ()
     blocks: tuple[Block, ...] = ()
 
+    @property
+    def words(self) -> int:
+        """Number of words of all tables of weights."""
+        return max(sum(block.table) for block in self.blocks)
+
     def shape(self, block: Block) -> tuple[int, int]:
         """Rows and columns of a block."""
         return self.rows[block.row], self.columns[block.column]

@@ -41,6 +41,7 @@ class Refused(Exception):  # noqa: N818, an answer, not an error
 
 def problem_of(case: Case, platform: str) -> Problem:
     """State a case in the words of the contract."""
+    grid = case.problem_grid
     return Problem(
         product=case.product,
         shape=case.shape,
@@ -53,9 +54,9 @@ def problem_of(case: Case, platform: str) -> Problem:
             if case.known and not case.grid
             else None
         ),
-        weights=len(operands_of(case)[0].weights),
+        weights=grid.words if case.grid else len(words_of(case.table)),
         platform=platform,
-        grid=case.problem_grid,
+        grid=grid,
     )
 
 
