@@ -217,7 +217,8 @@ def test_kernels_of_several_processes_cannot_be_mixed_up():
     functions = {
         id(o.py_func): (o.py_func.__module__, o.py_func.__qualname__)
         for o in gc.get_objects()
-        if isinstance(o, numba.core.dispatcher.Dispatcher)
+        # of a weak proxy whose object is gone, isinstance() would ask the object
+        if issubclass(type(o), numba.core.dispatcher.Dispatcher)
         and o.py_func.__module__.startswith(prefix)
     }
     names = list(functions.values())
