@@ -18,7 +18,8 @@ from numba import carray, njit
 from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import events as kernels
-from . import plan as p
+from . import partition as p
+from .chunks import chunk_range, list_active
 from .draw import Matrix, count_limits, typical_connections
 from .frame import (
     BUFFER_DATA,
@@ -34,12 +35,11 @@ from .intrinsics import free, malloc, pointer_at, stack_words
 from .naming import named_after
 from .operands import LIST_END
 from .threads import available_threads, in_parts
-from .windows import chunk_range, list_active
 
 u32 = np.uint32
 
 # Results after y: scratch memory.
-PLAN, SCANS, PARTS, SUMS, ACTIVE = 1, 2, 3, 4, 5
+PARTITION, SCANS, PARTS, SUMS, ACTIVE = 1, 2, 3, 4, 5
 # A place: the rows and the columns of the whole that a block takes up, and where its
 # table begins, and how many words it has.
 ROW, ROWS, COLUMN, COLUMNS, TABLE, TABLE_WORDS, PLACE_WORDS = 0, 1, 2, 3, 4, 5, 6
@@ -62,7 +62,7 @@ def scratch_sizes(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> lis
     """Sizes of the scratch memory in words, for groups of rows of these lengths."""
     parts = sum((length >> MIN_LOG2_CHUNK) + 2 for length in rows)
     return [
-        2 * p.PLAN_WORDS,
+        2 * p.PARTITION_WORDS,
         SCAN_WORDS * blocks,
         PART_WORDS * parts,
         2 * max(rows) * batch,
@@ -259,11 +259,11 @@ def _blocks(dtype):
     @njit
     @named_after(dtype)
     def run_part(frame, part, slot, fresh):
-        plan = _scratch(frame, PLAN).view(np.int64)
-        size = plan[p.SUM_WORDS]
+        partition = _scratch(frame, PARTITION).view(np.int64)
+        size = partition[p.SUM_WORDS]
         address = word(result(frame, SUMS), BUFFER_DATA)
         if slot > 0:
-            address = plan[p.PRIVATE] + (slot - 1) * 8 * size
+            address = partition[p.PRIVATE] + (slot - 1) * 8 * size
         both = carray(pointer_at(address, np.int64), (size,))
         if fresh:
             both[:] = 0
@@ -291,16 +291,16 @@ def _blocks(dtype):
         for i in range(n_parts):
             part = _row(parts, i, PART_WORDS)
             longest = max(longest, np.int64(part[HIGH]) - np.int64(part[LOW]))
-        plan = _scratch(frame, PLAN).view(np.int64)
-        plan[p.SUM_WORDS] = longest * batch
-        plan[p.PRIVATE] = 0
+        partition = _scratch(frame, PARTITION).view(np.int64)
+        partition[p.SUM_WORDS] = longest * batch
+        partition[p.PRIVATE] = 0
         if threads > 1:
-            plan[p.PRIVATE] = malloc((threads - 1) * 8 * plan[p.SUM_WORDS])
-            if plan[p.PRIVATE] == 0:
+            partition[p.PRIVATE] = malloc((threads - 1) * 8 * partition[p.SUM_WORDS])
+            if partition[p.PRIVATE] == 0:
                 threads = 1
         run(frame, n_parts, threads)
-        if plan[p.PRIVATE] != 0:
-            free(plan[p.PRIVATE])
+        if partition[p.PRIVATE] != 0:
+            free(partition[p.PRIVATE])
 
     return call
 

@@ -8,9 +8,9 @@ from numba import njit
 
 from synjit.reference import ABSENT
 
+from .chunks import chunk_range, chunk_rows, scratch, window_connections
 from .draw import LANES, make_keys
 from .weights import weigh
-from .windows import chunk_range, chunk_rows, scratch, window_connections
 
 u32 = np.uint32
 

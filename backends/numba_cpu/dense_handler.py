@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from . import plan as p
+from . import partition as p
 from .dense import write
 from .draw import LANES, typical_connections
 from .frame import BUFFER_DATA, array, dimension, is_handshake, result, word
@@ -19,15 +19,15 @@ from .threads import in_parts
 def _dense(frame):
     out = result(frame, 0)
     m, n = dimension(out, 0), dimension(out, 1)
-    plan, _ = workspace_of(frame, 1)
-    return matrix_of(frame), m, n, array(out, np.int32, m * n), plan
+    partition, _ = workspace_of(frame, 1)
+    return matrix_of(frame), m, n, array(out, np.int32, m * n), partition
 
 
 @njit
 def _dense_part(frame, part, slot, fresh):
-    matrix, m, n, entries, plan = _dense(frame)
-    first = part * plan[p.PART_COLUMNS]
-    last = min(first + plan[p.PART_COLUMNS], n)
+    matrix, m, n, entries, partition = _dense(frame)
+    first = part * partition[p.PART_COLUMNS]
+    last = min(first + partition[p.PART_COLUMNS], n)
     write(matrix, m, n, first, last, entries)
 
 
@@ -38,11 +38,11 @@ def dense(frame):
     """Result int32 (m, n), in a buffer of floats."""
     if is_handshake(frame):
         return 0
-    matrix, m, n, entries, plan = _dense(frame)
+    matrix, m, n, entries, partition = _dense(frame)
     if m == 0 or n == 0:
         return 0
     advise_huge_pages(word(result(frame, 0), BUFFER_DATA), 4 * m * n)
     work = typical_connections(matrix.connectivity, m)
-    parts = p.plan_columns(frame, n, work + m // LANES + p.KEY_COST, plan)
-    _run_dense(frame, parts, plan[p.THREADS])
+    parts = p.partition_columns(frame, n, work + m // LANES + p.KEY_COST, partition)
+    _run_dense(frame, parts, partition[p.THREADS])
     return 0

@@ -12,7 +12,8 @@ import numpy as np
 from numba import njit
 
 from . import events as kernels
-from . import plan as p
+from . import partition as p
+from .chunks import chunk_range, list_active
 from .draw import typical_connections
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
@@ -27,7 +28,6 @@ from .operands import (
     workspace_of,
 )
 from .threads import in_parts
-from .windows import chunk_range, list_active
 
 u32 = np.uint32
 
@@ -104,20 +104,20 @@ def _events(workspace, write, write_nothing):
         operand, out = argument(frame, 4), result(frame, 0)
         n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
         flags = array(operand, np.uint8, n * batch)
-        plan, words = workspace_of(frame, workspace)
-        return matrix_of(frame), flags, batch, m, n, plan, words[2 * m * batch :]
+        partition, words = workspace_of(frame, workspace)
+        return matrix_of(frame), flags, batch, m, n, partition, words[2 * m * batch :]
 
     @njit
     @named_after(workspace, write, write_nothing)
     def run_part(frame, part, slot, fresh):
-        matrix, flags, batch, m, _, plan, active = parse(frame)
-        first, depth, low, high, split = tile_of(matrix, m, plan, part)
+        matrix, flags, batch, m, _, partition, active = parse(frame)
+        first, depth, low, high, split = tile_of(matrix, m, partition, part)
         top = np.int64(matrix.origin[0])
-        splits, n_active = plan[p.SPLITS], plan[p.ACTIVE]
+        splits, n_active = partition[p.SPLITS], partition[p.ACTIVE]
         active = active[
             share(n_active, split, splits) : share(n_active, split + 1, splits)
         ]
-        both = accumulators_of(frame, workspace, plan, slot, np.int64, 8)
+        both = accumulators_of(frame, workspace, partition, slot, np.int64, 8)
         begin, end = (low - top) * batch, (high - top) * batch
         if splits == 1:
             both = both[: end - begin]
@@ -134,25 +134,27 @@ def _events(workspace, write, write_nothing):
     @njit
     @named_after(workspace, write, write_nothing)
     def call(frame):
-        matrix, flags, batch, m, n, plan, active = parse(frame)
+        matrix, flags, batch, m, n, partition, active = parse(frame)
         n_active = list_active(flags, batch, n, active)
         if n_active == 0 or m == 0:
             write_nothing(frame)
             return
-        plan[p.ACTIVE] = n_active
-        parts = p.plan_tiles(
-            frame, matrix, m, 8 * batch, attribute(frame, 0), True, plan
+        partition[p.ACTIVE] = n_active
+        parts = p.partition_rows(
+            frame, matrix, m, 8 * batch, attribute(frame, 0), True, partition
         )
-        slots = run(frame, parts, plan[p.THREADS])
-        if plan[p.SPLITS] > 1:
-            both = accumulators_of(frame, workspace, plan, 0, np.int64, 8)
+        slots = run(frame, parts, partition[p.THREADS])
+        if partition[p.SPLITS] > 1:
+            both = accumulators_of(frame, workspace, partition, 0, np.int64, 8)
             for slot in range(1, slots):
-                further = accumulators_of(frame, workspace, plan, slot, np.int64, 8)
+                further = accumulators_of(
+                    frame, workspace, partition, slot, np.int64, 8
+                )
                 for i in range(both.size):
                     both[i] += further[i]
             write(frame, both, 0, both.size)
-        if plan[p.PRIVATE] != 0:
-            free(plan[p.PRIVATE])
+        if partition[p.PRIVATE] != 0:
+            free(partition[p.PRIVATE])
 
     return call
 
@@ -176,29 +178,51 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
         operand, out = argument(frame, 4), result(frame, 0)
         m, batch, n = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
         flags = array(operand, np.uint8, m * batch)
-        plan, words = workspace_of(frame, workspace)
+        partition, words = workspace_of(frame, workspace)
         active, words = words[: m + LIST_END], words[m + LIST_END :]
         bounds, words = words[: bounds_words(m)], words[bounds_words(m) :]
         counts, sums, words = sums_of(frame, words)
         any_flags = flags if batch == 1 else words.view(np.uint8)
         matrix = matrix_of(frame)
-        return matrix, flags, batch, m, n, counts, sums, plan, active, bounds, any_flags
+        return (
+            matrix,
+            flags,
+            batch,
+            m,
+            n,
+            counts,
+            sums,
+            partition,
+            active,
+            bounds,
+            any_flags,
+        )
 
     @njit
     @named_after(workspace, sums_of, write, write_nothing)
     def run_part(frame, part, slot, fresh):
-        matrix, flags, batch, m, n, counts, sums, plan, active, bounds, any_flags = (
-            parse(frame)
-        )
-        first = part * plan[p.PART_COLUMNS]
-        last = min(first + plan[p.PART_COLUMNS], n)
+        (
+            matrix,
+            flags,
+            batch,
+            m,
+            n,
+            counts,
+            sums,
+            partition,
+            active,
+            bounds,
+            any_flags,
+        ) = parse(frame)
+        first = part * partition[p.PART_COLUMNS]
+        last = min(first + partition[p.PART_COLUMNS], n)
         kernels.gather(
             matrix,
             flags,
             any_flags,
             batch,
             m,
-            active[: plan[p.ACTIVE]],
+            active[: partition[p.ACTIVE]],
             bounds,
             first,
             last,
@@ -212,7 +236,9 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
     @njit
     @named_after(workspace, sums_of, write, write_nothing)
     def call(frame):
-        matrix, flags, batch, m, n, _, _, plan, active, bounds, any_flags = parse(frame)
+        matrix, flags, batch, m, n, _, _, partition, active, bounds, any_flags = parse(
+            frame
+        )
         n_active = list_active(flags, batch, m, active)
         if n_active == 0 or n == 0:
             write_nothing(frame)
@@ -227,11 +253,11 @@ def _events_transposed(workspace, sums_of, write, write_nothing):
             any_flags[:m] = 0
             for i in range(n_active):
                 any_flags[active[i] - origin[0]] = 1
-        plan[p.ACTIVE] = n_active
+        partition[p.ACTIVE] = n_active
         listed = typical_connections(matrix.connectivity, m)
         work = min(n_active, listed) + p.KEY_COST * min(n_chunks, n_active)
-        parts = p.plan_columns(frame, n, work, plan)
-        run(frame, parts, plan[p.THREADS])
+        parts = p.partition_columns(frame, n, work, partition)
+        run(frame, parts, partition[p.THREADS])
 
     return call
 

@@ -13,6 +13,14 @@ from numba import carray, njit
 
 from synjit.reference.quantile_table import UNIT_BITS
 
+from .chunks import (
+    block_of_pairs,
+    chunk_range,
+    long_connections,
+    scratch,
+    short_connections,
+    window_connections,
+)
 from .draw import (
     COUNT,
     LANES,
@@ -39,14 +47,6 @@ from .weights import (
     PAIR_WEIGHT_1,
     weigh,
     weigh_pairs,
-)
-from .windows import (
-    block_of_pairs,
-    chunk_range,
-    long_connections,
-    scratch,
-    short_connections,
-    window_connections,
 )
 
 u16 = np.uint16
@@ -127,7 +127,7 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     active : uint32 array
         Numbers of the columns to go through, within the window.
     tile : (first chunk, chunks, first row, row after the last)
-        At most ``plan.TILE_ROWS`` rows, unless it is one long chunk.
+        At most ``partition.TILE_ROWS`` rows, unless it is one long chunk.
     sums : int64 array
         Accumulators (rows, batch).
     touched : uint32 array

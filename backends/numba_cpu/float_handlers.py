@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from . import floats as kernels
-from . import plan as p
+from . import partition as p
 from .draw import typical_connections
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
@@ -23,20 +23,22 @@ def _floats(frame, dtype, itemsize):
     values = array(operand, dtype, n * batch)
     a = array(out, dtype, m * batch)
     b = array(result(frame, 1), dtype, m * batch)
-    plan, words = workspace_of(frame, 2)
+    partition, words = workspace_of(frame, 2)
     active = words[m * batch * 2 * itemsize // 4 :]
-    return matrix, values, batch, m, n, a, b, plan, active
+    return matrix, values, batch, m, n, a, b, partition, active
 
 
 @njit(forceinline=True)
 def _add_floats(frame, part, slot, dtype, itemsize):
-    matrix, values, batch, m, _, a, b, plan, active = _floats(frame, dtype, itemsize)
-    first, depth, low, high, _ = tile_of(matrix, m, plan, part)
+    matrix, values, batch, m, _, a, b, partition, active = _floats(
+        frame, dtype, itemsize
+    )
+    first, depth, low, high, _ = tile_of(matrix, m, partition, part)
     top = np.int64(matrix.origin[0])
-    sums = accumulators_of(frame, 2, plan, slot, dtype, itemsize)
+    sums = accumulators_of(frame, 2, partition, slot, dtype, itemsize)
     sums = sums[: (high - low) * 2 * batch]
     sums[:] = 0
-    active = active[: plan[p.ACTIVE]]
+    active = active[: partition[p.ACTIVE]]
     kernels.accumulate(
         matrix, values, batch, active, first, depth, top, top + m, low, sums
     )
@@ -46,19 +48,21 @@ def _add_floats(frame, part, slot, dtype, itemsize):
 
 @njit(forceinline=True)
 def _call_floats(frame, run, dtype, itemsize):
-    matrix, values, batch, m, n, a, b, plan, active = _floats(frame, dtype, itemsize)
+    matrix, values, batch, m, n, a, b, partition, active = _floats(
+        frame, dtype, itemsize
+    )
     n_active = kernels.list_nonzero(values, batch, n, active)
     if n_active == 0 or m == 0:
         a[:] = 0
         b[:] = 0
         return
-    plan[p.ACTIVE] = n_active
-    parts = p.plan_tiles(
-        frame, matrix, m, 2 * batch * itemsize, attribute(frame, 0), False, plan
+    partition[p.ACTIVE] = n_active
+    parts = p.partition_rows(
+        frame, matrix, m, 2 * batch * itemsize, attribute(frame, 0), False, partition
     )
-    run(frame, parts, plan[p.THREADS])
-    if plan[p.PRIVATE] != 0:
-        free(plan[p.PRIVATE])
+    run(frame, parts, partition[p.THREADS])
+    if partition[p.PRIVATE] != 0:
+        free(partition[p.PRIVATE])
 
 
 @njit(forceinline=True)
@@ -69,28 +73,28 @@ def _floats_transposed(frame, dtype):
     values = array(operand, dtype, m * batch)
     a = array(out, dtype, n * batch)
     b = array(result(frame, 1), dtype, n * batch)
-    plan, _ = workspace_of(frame, 2)
-    return matrix, values, batch, m, n, a, b, plan
+    partition, _ = workspace_of(frame, 2)
+    return matrix, values, batch, m, n, a, b, partition
 
 
 @njit(forceinline=True)
 def _gather_floats(frame, part, dtype):
-    matrix, values, batch, m, n, a, b, plan = _floats_transposed(frame, dtype)
-    first = part * plan[p.PART_COLUMNS]
-    last = min(first + plan[p.PART_COLUMNS], n)
+    matrix, values, batch, m, n, a, b, partition = _floats_transposed(frame, dtype)
+    first = part * partition[p.PART_COLUMNS]
+    last = min(first + partition[p.PART_COLUMNS], n)
     kernels.gather(matrix, values, batch, m, first, last, a, b)
 
 
 @njit(forceinline=True)
 def _call_floats_transposed(frame, run, dtype):
-    matrix, _, batch, m, n, a, b, plan = _floats_transposed(frame, dtype)
+    matrix, _, batch, m, n, a, b, partition = _floats_transposed(frame, dtype)
     if n == 0 or m == 0:
         a[:] = 0
         b[:] = 0
         return
     work = typical_connections(matrix.connectivity, m)
-    parts = p.plan_columns(frame, n, work * batch + p.KEY_COST, plan)
-    run(frame, parts, plan[p.THREADS])
+    parts = p.partition_columns(frame, n, work * batch + p.KEY_COST, partition)
+    run(frame, parts, partition[p.THREADS])
 
 
 @njit

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .chunks import block_of_pairs, chunk_range, scratch, window_connections
 from .draw import LANES, make_keys
 from .weights import weigh
-from .windows import block_of_pairs, chunk_range, scratch, window_connections
 
 u32 = np.uint32
 

@@ -13,15 +13,15 @@ from numba import carray, njit
 
 from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
-from . import plan as p
+from . import partition as p
+from .chunks import chunk_range
 from .draw import LANES, Matrix, count_limits
 from .frame import BUFFER_DATA, argument, array, dimension, result, word
 from .intrinsics import pointer_at
-from .windows import chunk_range
 
 u32 = np.uint32
 
-PLAN_WORDS = 2 * p.PLAN_WORDS  # of 32 bits
+PARTITION_WORDS = 2 * p.PARTITION_WORDS  # of 32 bits
 LIST_END = 2 * LANES  # that may be read or written beyond a list of rows
 
 
@@ -30,7 +30,7 @@ def workspace_words(
 ) -> int:
     """32-bit words of scratch memory that a product with one matrix needs."""
     m, n = shape
-    words = PLAN_WORDS
+    words = PARTITION_WORDS
     if product == "dense" or (product == "floats" and transpose):
         return words
     if transpose:
@@ -60,19 +60,19 @@ def matrix_of(frame):
 
 @njit(forceinline=True)
 def workspace_of(frame, i):
-    """The plan, and the words after it."""
+    """The partition, and the words after it."""
     buffer = result(frame, i)
     words = array(buffer, u32, dimension(buffer, 0))
-    return words[:PLAN_WORDS].view(np.int64), words[PLAN_WORDS:]
+    return words[:PARTITION_WORDS].view(np.int64), words[PARTITION_WORDS:]
 
 
 @njit(forceinline=True)
-def accumulators_of(frame, i, plan, slot, dtype, itemsize):
+def accumulators_of(frame, i, partition, slot, dtype, itemsize):
     """Those of a slot: the first has them in the workspace."""
-    address = word(result(frame, i), BUFFER_DATA) + 8 * p.PLAN_WORDS
+    address = word(result(frame, i), BUFFER_DATA) + 8 * p.PARTITION_WORDS
     if slot > 0:
-        address = plan[p.PRIVATE] + (slot - 1) * 8 * plan[p.SUM_WORDS]
-    size = 8 * plan[p.SUM_WORDS] // itemsize
+        address = partition[p.PRIVATE] + (slot - 1) * 8 * partition[p.SUM_WORDS]
+    size = 8 * partition[p.SUM_WORDS] // itemsize
     return carray(pointer_at(address, dtype), (size,))
 
 
@@ -83,14 +83,14 @@ def share(total, i, shares):
 
 
 @njit(forceinline=True)
-def tile_of(matrix, m, plan, part):
+def tile_of(matrix, m, partition, part):
     """Chunks, and rows within the window, of a part's tile; and which split it is."""
     k = np.int64(matrix.connectivity[0])
     top = np.int64(matrix.origin[0])
     first, n_chunks = chunk_range(top, top + m, k)
-    split, tile = divmod(part, plan[p.TILES])
-    start = tile * plan[p.TILE_CHUNKS]
-    depth = min(plan[p.TILE_CHUNKS], n_chunks - start)
+    split, tile = divmod(part, partition[p.TILES])
+    start = tile * partition[p.TILE_CHUNKS]
+    depth = min(partition[p.TILE_CHUNKS], n_chunks - start)
     low = max(top, (first + start) << k)
     high = min(top + m, (first + start + depth) << k)
     return first + start, depth, low, high, split

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from synjit.backends.numba_cpu.chunks import scratch, window_connections
 from synjit.backends.numba_cpu.draw import (
     LANES,
     Matrix,
@@ -21,7 +22,6 @@ from synjit.backends.numba_cpu.draw import (
     make_keys,
 )
 from synjit.backends.numba_cpu.weights import weigh
-from synjit.backends.numba_cpu.windows import scratch, window_connections
 from synjit.reference import count_distribution, normal, seed_words
 from synjit.reference.draw import column_connections
 

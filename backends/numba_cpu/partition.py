@@ -7,19 +7,19 @@ integer product are cut too ("splits"), and each thread then adds into accumulat
 its own, which are added up in the end: integer sums come out the same in any order.
 The sums of floats would not, so that these are cut by rows alone.
 
-A workspace begins with the plan, PLAN_WORDS words of 64 bits; parts read it.
+A workspace begins with the partition, PARTITION_WORDS words of 64 bits; parts read it.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
+from .chunks import chunk_range
 from .draw import LANES, SHORT, typical_count
 from .intrinsics import malloc
 from .threads import available_threads
-from .windows import chunk_range
 
-# The plan.
+# The partition.
 ACTIVE = 0  # number of active columns, or rows
 TILE_CHUNKS = 1  # chunks of rows in a part
 TILES = 2
@@ -28,7 +28,7 @@ THREADS = 4
 SUM_WORDS = 5  # 64-bit words of one thread's accumulators
 PRIVATE = 6  # address of the accumulators of all slots but the first
 PART_COLUMNS = 7
-PLAN_WORDS = 16
+PARTITION_WORDS = 16
 
 WORTH = 1 << 13  # connections that make up for waking a thread
 KEY_COST = 16  # of the keys of one chunk
@@ -46,7 +46,7 @@ def tile_chunks(log2_chunk, n_chunks, row_bytes, tile_bytes, n_active):
 
 
 @njit
-def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
+def partition_rows(frame, matrix, m, row_bytes, tile_bytes, may_split, partition):
     """Cut W @ x into tiles of rows, and into splits of the active columns.
 
     Parameters
@@ -59,8 +59,8 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
     tile_bytes : int
         Wanted size of the accumulators of a part.
     may_split : bool
-    plan : int64 array
-        ``plan[ACTIVE]`` is given, and not 0; the rest is filled in.
+    partition : int64 array
+        ``partition[ACTIVE]`` is given, and not 0; the rest is filled in.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
         The number of parts: tiles times splits.
     """
     k = int(matrix.connectivity[0])
-    n_active = plan[ACTIVE]
+    n_active = partition[ACTIVE]
     top = int(matrix.origin[0])
     _, n_chunks = chunk_range(top, top + m, k)
     depth = tile_chunks(k, n_chunks, row_bytes, tile_bytes, n_active)
@@ -88,17 +88,17 @@ def plan_tiles(frame, matrix, m, row_bytes, tile_bytes, may_split, plan):
         private = malloc((threads - 1) * sum_words * 8)
         if private == 0:
             splits, threads = 1, 1
-    plan[TILE_CHUNKS] = depth
-    plan[TILES] = tiles
-    plan[SPLITS] = splits
-    plan[THREADS] = threads
-    plan[SUM_WORDS] = sum_words
-    plan[PRIVATE] = private
+    partition[TILE_CHUNKS] = depth
+    partition[TILES] = tiles
+    partition[SPLITS] = splits
+    partition[THREADS] = threads
+    partition[SUM_WORDS] = sum_words
+    partition[PRIVATE] = private
     return tiles * splits
 
 
 @njit
-def plan_columns(frame, n, work, plan):
+def partition_columns(frame, n, work, partition):
     """Cut a product by columns; returns the number of parts.
 
     ``work`` is that of one column, in connections.
@@ -109,6 +109,6 @@ def plan_columns(frame, n, work, plan):
         if threads > 1:
             part = -(-n // (2 * PARTS_PER_THREAD * threads))
     part = -(-part // LANES) * LANES
-    plan[THREADS] = threads
-    plan[PART_COLUMNS] = part
+    partition[THREADS] = threads
+    partition[PART_COLUMNS] = part
     return -(-n // part)
