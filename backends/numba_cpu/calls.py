@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -52,16 +53,16 @@ def weighted(
     """The weighted sums of a single matrix, or of a grid, as the kernel writes them."""
     out = _like_rows(problem)
     if len(problem.grid.rows) == len(problem.grid.columns) == 1:
-        operands = (*matrix_of_block(problem, matrix, 0), x, w_loc, w_scale)
+        one = matrix_of_block(problem, matrix, 0)
         results = (out, _workspace(problem))
-        return _call(_handler(problem), problem, results, *operands)[0]
+        return _call(_handler(problem), problem, results, *one, x, w_loc, w_scale)[0]
     places = _places(problem)
     sizes = scratch_sizes(
         problem.grid.rows, problem.shape[1], len(places), problem.batch
     )
-    results = (out, *(jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes))
+    scratch = (jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes)
     operands = (*matrix, x, w_loc, w_scale, places)
-    return _call(f"blocks_{problem.dtype}", problem, results, *operands)[0]
+    return _call(f"blocks_{problem.dtype}", problem, (out, *scratch), *operands)[0]
 
 
 def _handler(problem: Problem) -> str:
@@ -76,7 +77,7 @@ def _call(
     problem: Problem,
     results: tuple[jax.ShapeDtypeStruct, ...],
     *operands: Any,
-) -> list[jax.Array]:
+) -> Sequence[jax.Array]:
     call = jax.ffi.ffi_call(target(name), results)
     return call(*operands, tile=np.int64(TILE_BYTES[problem.corder]))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from numba import types
@@ -19,7 +20,7 @@ from .kernel_cache import KernelCache
 PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
 _lock = threading.Lock()
-_compiled: dict[str, object] = {}
+_compiled: dict[str, CFunc] = {}
 
 
 def target(name: str) -> str:
@@ -35,15 +36,15 @@ def target(name: str) -> str:
     return full_name
 
 
-def targets() -> dict[str, Callable[[], str]]:
+def targets() -> dict[str, Callable[[], object]]:
     """Name all handlers as XLA knows them, each with what registers it."""
     return {f"{PREFIX}{name}": functools.partial(target, name) for name in HANDLERS}
 
 
-def _compile(handler):
+def _compile(handler: Callable[..., int]) -> CFunc:
     """Compile, or load what was kept."""
     signature = types.int64(types.int64)
-    compiled = CFunc(handler, (signature.args, signature.return_type), {}, {})
+    compiled: Any = CFunc(handler, (signature.args, signature.return_type), {}, {})
     compiled._cache = KernelCache(handler.__name__)  # noqa: SLF001, as its enable_caching does
     compiled.compile()
     return compiled

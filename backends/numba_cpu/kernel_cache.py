@@ -14,6 +14,7 @@ import logging
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -30,13 +31,13 @@ from .frame import VERSION
 _log = logging.getLogger("synjit")
 
 
-class KernelCache(NullCache):
+class KernelCache(NullCache):  # type: ignore[misc]
     """What numba asks for a handler before it compiles it, and tells afterwards."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def load_overload(self, _sig, target_context):
+    def load_overload(self, _sig: object, target_context: Any) -> Any:
         """Return the handler, or None: what cannot be used is compiled again."""
         target_context.refresh()
         damage = ""
@@ -56,7 +57,7 @@ class KernelCache(NullCache):
         )
         return None
 
-    def save_overload(self, _sig, data):
+    def save_overload(self, _sig: object, data: Any) -> None:
         """Keep a handler, if that is possible."""
         path = cache_folder() / self._file(data.codegen)
         try:
@@ -71,7 +72,7 @@ class KernelCache(NullCache):
                 error,
             )
 
-    def _file(self, codegen) -> Path:
+    def _file(self, codegen: Any) -> Path:
         """Name the file after the processor too, which a folder may be shared with."""
         machine = hashlib.sha256(repr(codegen.magic_tuple()).encode()).hexdigest()[:16]
         return Path("numba", _DIGEST, f"{self.name}-{machine}")
