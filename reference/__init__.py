@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The law: what W is, in NumPy and the standard library, meant to be read.
 
-Read ``threefry``, ``quantile_table``, ``normal``, ``draw``, ``weight_laws`` and
-``products`` in this order. Every backend is held to this package, and no constant of
-the draw stands elsewhere.
+Read ``threefry``, ``quantile_table``, ``normal``, ``draw``, ``weight_laws``,
+``products`` and ``delays`` in this order. Every backend is held to this package, and no
+constant of the draw stands elsewhere.
 """
 
-from . import draw, normal, products, quantile_table, threefry, weight_laws
+from . import delays, draw, normal, products, quantile_table, threefry, weight_laws
+from .delays import Delays
 from .draw import DRAW_VERSION, CountDistribution, count_distribution, entry, seed_words
 from .products import ABSENT, Matrix, weigh
 from .weight_laws import (
@@ -25,6 +26,7 @@ __all__ = [
     "DRAW_VERSION",
     "Constant",
     "CountDistribution",
+    "Delays",
     "Exponential",
     "FromQuantile",
     "LogNormal",
@@ -34,6 +36,7 @@ __all__ = [
     "Uniform",
     "Weights",
     "count_distribution",
+    "delays",
     "draw",
     "entry",
     "normal",

@@ -223,7 +223,14 @@ def weight(
 
 def weight_word(seed: tuple[int, int], row: ArrayLike, column: ArrayLike) -> UInt32:
     """Give the uniform word that z(i, j) is looked up by."""
-    w0, w1 = threefry2x32(seed, (column, WEIGHT_PAIR))
+    return mixed_word(seed, row, column, WEIGHT_PAIR)
+
+
+def mixed_word(
+    seed: tuple[int, int], row: ArrayLike, column: ArrayLike, pair: int
+) -> UInt32:
+    """Give a uniform word of (i, j): the row, mixed under a pair of the column."""
+    w0, w1 = threefry2x32(seed, (column, pair))
     s0, s1, s2, s3 = map(np.uint32, WEIGHT_SHIFTS)
     m0, m1, m2 = map(np.uint32, WEIGHT_MULTIPLIERS)
     x = np.asarray(row, np.uint32) ^ w0

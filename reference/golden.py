@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden vectors: what was frozen as this version of the draw.
 
-``golden_v2.json`` and ``golden_weights_v2.json`` (the laws of the weights) were written
-once by ``python -m synjit.reference.golden``, and the tests compare. They are also for
-whoever rebuilds W in another language: key words first, then thresholds, places and
-weights, then whole small matrices.
+``golden_v2.json``, ``golden_weights_v2.json`` (the laws of the weights) and
+``golden_delays_v2.json`` (those of the delays) were written once by ``python -m
+synjit.reference.golden``, and the tests compare. They are also for whoever rebuilds W
+in another language: key words first, then thresholds, places and weights, then whole
+small matrices.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from . import delays
+from .delays import Delays
 from .draw import (
     DRAW_VERSION,
     chunk_keys,
@@ -41,6 +44,7 @@ from .weight_laws import (
 
 PATH = Path(__file__).with_name(f"golden_v{DRAW_VERSION}.json")
 WEIGHTS_PATH = Path(__file__).with_name(f"golden_weights_v{DRAW_VERSION}.json")
+DELAYS_PATH = Path(__file__).with_name(f"golden_delays_v{DRAW_VERSION}.json")
 
 PROBS = (0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
 CHUNKS = ((0, 0, 0), (42, 0, 0), (42, 7, 3), (-1, 123456, 0), (2**63, 2**31 - 1, 9))
@@ -78,6 +82,13 @@ LAWS: tuple[Weights, ...] = (
     Weights.from_quantile(logistic),
     Weights.from_quantile(logistic, symmetric=True),
 )
+DELAYS = (  # those of the cortical microcircuit at 0.1 ms among them
+    Delays(Constant(), 15.0, 0.0),
+    Delays(TruncatedNormal(low=(0.5 - 15) / 7.5), 15.0, 7.5),
+    Delays(TruncatedNormal(low=(0.5 - 7.5) / 3.75), 7.5, 3.75),
+    Delays(Uniform(), 10.0, 9.4),
+    Delays(Exponential(), 1.0, 5.0),
+)
 WORDS = tuple(
     side + word
     for side in (0, 2**31)
@@ -102,6 +113,27 @@ def vectors() -> dict[str, Any]:
 def weight_vectors() -> list[dict[str, Any]]:
     """Compute what the file of the laws of weights holds."""
     return [_weights(weights) for weights in LAWS]
+
+
+def delay_vectors() -> list[dict[str, Any]]:
+    """Compute what the file of the laws of delays holds."""
+    return [_delays(law) for law in DELAYS]
+
+
+def _delays(law: Delays) -> dict[str, Any]:
+    """Give a law: its table, delays of some words, and those of a small matrix."""
+    rows, columns = np.ogrid[7:307, 3:23]
+    drawn = delays.delay(seed_words(42), rows, columns, law.table)
+    return {
+        "delays": repr(law),
+        "bounds": law.bounds,
+        "table": law.table.tolist(),
+        "delay_of_words": {
+            str(word): int(delays.look_up(law.table, word)) for word in WORDS
+        },
+        "delays_of_rows_7_to_11_column_3": drawn[:5, 0].tolist(),
+        "sha256_of_matrix": _digest(drawn.astype("<i8")),
+    }
 
 
 def _weights(weights: Weights) -> dict[str, Any]:
@@ -171,12 +203,16 @@ def _digest(array: np.ndarray) -> str:
 
 def main() -> None:
     """Write the files, unless they are there: a frozen draw is not frozen twice."""
-    files = {PATH: vectors, WEIGHTS_PATH: weight_vectors}
+    files = {
+        PATH: vectors,
+        WEIGHTS_PATH: weight_vectors,
+        DELAYS_PATH: delay_vectors,
+    }
     missing = {path: make for path, make in files.items() if not path.exists()}
     if not missing:
         raise SystemExit(
-            f"{PATH.name} and {WEIGHTS_PATH.name} exist: a change of the draw needs "
-            "another DRAW_VERSION"
+            f"{', '.join(path.name for path in files)} exist: a change of the draw "
+            "needs another DRAW_VERSION"
         )
     for path, make in missing.items():
         path.write_text(json.dumps(make(), indent=1) + "\n")
