@@ -7,11 +7,22 @@ import inspect
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import synjit
 
 README = Path(__file__).parents[1] / "README.md"
+DOCS = README.parent / "docs"
+# Pages with programs; test_contract runs that of writing-a-backend.md.
+PAGES = [
+    page
+    for page in sorted(DOCS.glob("*.md"))
+    if "```python" in page.read_text() and page.name != "writing-a-backend.md"
+]
+# Names that a page takes as given.
+GIVEN = {"brainevent.md": {"spikes": np.arange(2000) % 7 == 0}}
 PACKAGE = Path(synjit.__file__).parent
 WITH_EXAMPLES = [
     ".".join(("synjit", *path.relative_to(PACKAGE).with_suffix("").parts))
@@ -41,9 +52,22 @@ def test_public_names(name):
         assert not untyped, f"synjit.{name} does not type {untyped}"
 
 
+def _blocks(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_page_runs(page):
+    names = dict(GIVEN.get(page.name, {}))
+    promotion = jax.numpy_dtype_promotion("standard")
+    with promotion, jax.numpy_rank_promotion("allow"):  # as users have them
+        for block in _blocks(page):
+            exec(block, names)
+
+
 def test_the_readme_runs():
     names = {}
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = _blocks(README)
     assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
