@@ -50,7 +50,9 @@ WEIGHT_0 = MULTIPLIERS + ROUNDS
 ADDENDS = PAIRS + MULTIPLIERS
 WEIGHT_1 = PAIRS + WEIGHT_0
 INVERSES = 2 * PAIRS  # of the multipliers; the first is 0 until they are made
-KEY_ROWS = INVERSES + ROUNDS
+OWN = INVERSES + ROUNDS  # the row that is left out, or NO_ROW
+KEY_ROWS = OWN + 1
+NO_ROW = u32(0xFFFFFFFF)
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
 PLACE_LANES = 2 * LANES
@@ -118,16 +120,17 @@ def make_keys(matrix, columns, chunks, keys):
     matrix : Matrix
     columns, chunks : uint32 arrays (LANES,)
     keys : uint32 array (KEY_ROWS, LANES)
-        Filled: counts, weight words, multipliers and addends of each lane.
+        Filled: counts, weight words, multipliers, addends and OWN of each lane.
     """
     prefer_wide_vectors()
     k0, k1 = matrix.seed[0], matrix.seed[1]
     connectivity = matrix.connectivity
+    one_chunk = connectivity[draw.ROWS_WORD] != 0
     # One loop for all pairs: a loop over the lanes alone would be unrolled, and not
     # turned into vectors.
     for pair in range(PAIRS):
         weights = pair == WEIGHT_0
-        stride = u32(0) if weights else _STRIDE
+        stride = u32(0) if weights or one_chunk else _STRIDE
         number = _WEIGHT_PAIR if weights else u32(pair)
         odd = u32(0) if weights or pair == COUNT else u32(1)
         for lane in range(LANES):
@@ -136,6 +139,9 @@ def make_keys(matrix, columns, chunks, keys):
             keys[pair, lane] = first | odd
             keys[PAIRS + pair, lane] = second
     keys[INVERSES, 0] = u32(0)
+    every = connectivity[draw.NO_SELF_WORD] == 0
+    for lane in range(LANES):
+        keys[OWN, lane] = NO_ROW if every else columns[lane]
     counts = carray(stack_words(LANES), (LANES,))
     for lane in range(LANES):
         counts[lane] = connectivity[1]
@@ -201,13 +207,13 @@ def invert_keys(keys):
 
 
 @njit(forceinline=True)
-def _half(log2_chunk):
+def half_of(log2_chunk):
     """Bits that the xor-shift of an even round moves; an odd one moves one more."""
     return u32((log2_chunk + u32(1)) >> u32(1))
 
 
 @njit(forceinline=True)
-def _mask(log2_chunk):
+def mask_of(log2_chunk):
     return u32(u32(u32(1) << log2_chunk) - u32(1))
 
 
@@ -218,7 +224,7 @@ def _keep(log2_chunk):
 
 
 @njit(forceinline=True)
-def _words(keys, row, lane):
+def words_of(keys, row, lane):
     """One lane's key words of all ROUNDS = 10 rounds."""
     return (
         (keys[row, lane], keys[row + 1, lane], keys[row + 2, lane])
@@ -231,7 +237,7 @@ def _words(keys, row, lane):
 @njit(forceinline=True)
 def _short_words(keys, row, lane, up):
     """The same for 16-bit lanes, shifted up."""
-    w = _words(keys, row, lane)
+    w = words_of(keys, row, lane)
     return (u16(w[0] << up), u16(w[1] << up), u16(w[2] << up), u16(w[3] << up)) + (
         u16(w[4] << up),
         u16(w[5] << up),
@@ -247,7 +253,7 @@ def list_short(keys, lane, start, log2_chunk, rows):
     """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
     prefer_wide_vectors_inlined()
     count = np.int64(keys[COUNT, lane])
-    half = _half(log2_chunk)
+    half = half_of(log2_chunk)
     up = u32(u32(SHORT) - log2_chunk)
     keep = _keep(log2_chunk)
     a = _short_words(keys, MULTIPLIERS, lane, u32(0))
@@ -273,16 +279,16 @@ def list_places(keys, lane, chunk, log2_chunk, rows):
     prefer_wide_vectors()
     start = u32(chunk << log2_chunk)
     count = np.int64(keys[COUNT, lane])
-    half = _half(log2_chunk)
+    half = half_of(log2_chunk)
     if log2_chunk <= u32(SHORT):
         places = carray(stack_words(LIST_WORDS), (LIST_WORDS,)).view(u16)
         list_short(keys, lane, u16(0), log2_chunk, places)
         for t in range((count + LANES - 1) // LANES * LANES):
             rows[t] = u32(start + u32(places[t]))
         return count
-    mask = _mask(log2_chunk)
-    a = _words(keys, MULTIPLIERS, lane)
-    b = _words(keys, ADDENDS, lane)
+    mask = mask_of(log2_chunk)
+    a = words_of(keys, MULTIPLIERS, lane)
+    b = words_of(keys, ADDENDS, lane)
     for t in range((count + LANES - 1) // LANES * LANES):
         x = u32(t)
         for r in range(ROUNDS):
@@ -302,7 +308,7 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
     prefer_wide_vectors()
     invert_keys(keys)
     bound = keys[COUNT, lane]
-    half = _half(log2_chunk)
+    half = half_of(log2_chunk)
     found = 0
     if log2_chunk <= u32(SHORT):
         up = u32(u32(SHORT) - log2_chunk)
@@ -323,16 +329,16 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
                 rows[found] = candidates[first + t]
                 found += np.int64((u32(places[t]) >> up) < bound)
         return found
-    mask = _mask(log2_chunk)
-    c = _words(keys, INVERSES, lane)
-    b = _words(keys, ADDENDS, lane)
+    mask = mask_of(log2_chunk)
+    c = words_of(keys, INVERSES, lane)
+    b = words_of(keys, ADDENDS, lane)
     offsets = carray(stack_words(LANES), (LANES,))
     for first in range(0, n_candidates, LANES):
         for t in range(LANES):
             x = u32(candidates[first + t] & mask)
             for i in range(ROUNDS):
                 r = ROUNDS - 1 - i
-                x = _inverse_round(x, b[r], c[r], u32(half + u32(r & 1)), mask)
+                x = inverse_round(x, b[r], c[r], u32(half + u32(r & 1)), mask)
             offsets[t] = x
         for t in range(min(LANES, n_candidates - first)):
             rows[found] = candidates[first + t]
@@ -349,8 +355,8 @@ def probe_rows(keys, log2_chunk, rows, connected):
     one multiplication after the other.
     """
     prefer_wide_vectors()
-    mask = _mask(log2_chunk)
-    half = _half(log2_chunk)
+    mask = mask_of(log2_chunk)
+    half = half_of(log2_chunk)
     r0, r1, r2, r3 = rows
     for lane in range(LANES):
         x0, x1, x2, x3 = u32(r0 & mask), u32(r1 & mask), u32(r2 & mask), u32(r3 & mask)
@@ -358,10 +364,10 @@ def probe_rows(keys, log2_chunk, rows, connected):
             r = ROUNDS - 1 - i
             shift = u32(half + u32(r & 1))
             b, c = keys[ADDENDS + r, lane], keys[INVERSES + r, lane]
-            x0 = _inverse_round(x0, b, c, shift, mask)
-            x1 = _inverse_round(x1, b, c, shift, mask)
-            x2 = _inverse_round(x2, b, c, shift, mask)
-            x3 = _inverse_round(x3, b, c, shift, mask)
+            x0 = inverse_round(x0, b, c, shift, mask)
+            x1 = inverse_round(x1, b, c, shift, mask)
+            x2 = inverse_round(x2, b, c, shift, mask)
+            x3 = inverse_round(x3, b, c, shift, mask)
         bound = keys[COUNT, lane]
         connected[lane] = np.uint8(x0 < bound)
         connected[LANES + lane] = np.uint8(x1 < bound)
@@ -370,6 +376,6 @@ def probe_rows(keys, log2_chunk, rows, connected):
 
 
 @njit(forceinline=True)
-def _inverse_round(x, b, c, shift, mask):
+def inverse_round(x, b, c, shift, mask):
     x = u32(x ^ shift_right(x, shift))
     return u32(u32(u32(x - b) * c) & mask)
