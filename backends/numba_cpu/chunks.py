@@ -126,17 +126,18 @@ def _window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
     return kept
 
 
-@njit(forceinline=False)
+@njit(forceinline=False, _nrt=False)
 def _without(rows, found, row):
     """Take a row out of a list that may hold it; returns how many are left."""
     prefer_wide_vectors()
+    # Whole vectors, beyond the list's end: what is found there does not count.
     at = u32(0)
-    for t in range(np.uint64(found)):
-        at = max(at, u32(t + 1) if rows[t] == row else u32(0))
-    if at > 0:
-        rows[np.int64(at) - 1] = rows[found - 1]
-        return found - 1
-    return found
+    for t in range((found + LANES - 1) // LANES * LANES):
+        at = max(at, u32(u32(rows[t] == row) * u32(t + 1)))
+    if at == 0 or np.int64(at) > found:
+        return found
+    rows[np.int64(at) - 1] = rows[found - 1]
+    return found - 1
 
 
 @njit

@@ -65,6 +65,7 @@ FLAG_WORDS = LANES  # of four flags: four rows
 # Nanoseconds, about: to probe a row, what a row found to be connected costs then, and
 # to list a connection and look at its row's event.
 PROBE_COST, FOUND_COST, LIST_COST = 1, 12, 2
+PROBE_COST_OF_FIXED = 4  # of a fixed out-degree, whose walks are long
 
 
 def _accumulator(connections, word):
@@ -282,7 +283,8 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
     pairs = carray(stack_words(PAIR_WORDS), (4, HELD))
     k = connectivity[0]
     typical, chunk = typical_count(connectivity), np.int64(1) << np.int64(k)
-    few = LIST_COST * typical * chunk // (PROBE_COST * chunk + FOUND_COST * typical)
+    probe = PROBE_COST_OF_FIXED if is_fixed(connectivity) else PROBE_COST
+    few = LIST_COST * typical * chunk // (probe * chunk + FOUND_COST * typical)
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     n[first * batch : last * batch] = 0
     z[first * batch : last * batch] = 0
@@ -369,8 +371,8 @@ def _probe_block(
         else:
             probe_rows(keys, connectivity[0], rows, flag_of_lane)
         bits = bits_of_bytes(flag_of_lane)
-        if keys[OWN, 0] != NO_ROW:  # lanes are neighbouring columns
-            for i in range(4):
+        if keys[OWN, 0] != NO_ROW and _near(rows, keys[OWN, 0]):
+            for i in range(4):  # lanes are neighbouring columns
                 lane_of_own = np.uint64(u32(rows[i] - keys[OWN, 0]))
                 if lane_of_own < np.uint64(LANES):
                     bit_of_own = np.uint64(i * LANES) + lane_of_own
@@ -392,6 +394,13 @@ def _probe_block(
             _add_pairs(table, pairs, held, top, batch, flags, n, z)
             held = 0
     return held
+
+
+@njit(forceinline=True)
+def _near(rows, own):
+    """Whether ascending rows may be those that a block of columns leaves out."""
+    last = np.int64(own) + LANES
+    return np.int64(rows[3]) >= np.int64(own) and np.int64(rows[0]) < last
 
 
 @njit

@@ -30,12 +30,16 @@ from .draw import (
     mask_of,
     words_of,
 )
-from .intrinsics import prefer_wide_vectors, shift_right, stack_words
+from .intrinsics import (
+    arrays_are_distinct,
+    prefer_wide_vectors,
+    shift_right,
+    stack_words,
+)
 
 u32 = np.uint32
 
 SEGMENT = MAX_COUNT
-PROBED = 4 * LANES
 
 
 @njit(forceinline=True)
@@ -65,6 +69,8 @@ def segment_connections(connectivity, keys, lane, segment, low, high, rows):
         return _probe_segment(connectivity, keys, lane, begin, count, rows)
     count = min(np.int64(SEGMENT), k - first)
     _list_segment(connectivity, keys, lane, first, count, rows)
+    if low == 0 and high == np.int64(connectivity[ROWS_WORD]):
+        return count
     kept = 0
     for t in range(count):
         row = rows[t]
@@ -123,7 +129,7 @@ def _probe_segment(connectivity, keys, lane, begin, count, rows):
     return found
 
 
-@njit(forceinline=False)
+@njit(forceinline=False, _nrt=False)
 def _step(keys, lane, log2_chunk, count, numbers):
     """Put P(x) in the place of each number x."""
     prefer_wide_vectors()
@@ -138,7 +144,7 @@ def _step(keys, lane, log2_chunk, count, numbers):
         numbers[t] = x
 
 
-@njit(forceinline=False)
+@njit(forceinline=False, _nrt=False)
 def _step_back(keys, lane, log2_chunk, count, numbers):
     """Put P^-1(x) in the place of each number x."""
     prefer_wide_vectors()
@@ -159,40 +165,36 @@ def probe_rows_of_columns(connectivity, keys, rows, connected):
 
     As ``draw.probe_rows``.
     """
-    n = connectivity[ROWS_WORD]
-    walking = carray(stack_words(PROBED), (4, LANES))
-    going = carray(stack_words(PROBED), (4, LANES))
+    walking = carray(stack_words(LANES), (LANES,))
+    begun = carray(stack_words(LANES), (LANES,))
+    going = carray(stack_words(LANES), (LANES,))
+    n, log2_chunk = connectivity[ROWS_WORD], connectivity[0]
     for i in range(4):
-        for lane in range(LANES):
-            row = rows[i]
-            walking[i, lane] = row
-            begun = (row < n) & (row != keys[OWN, lane])
-            going[i, lane] = u32(begun)
-            connected[i * LANES + lane] = np.uint8(begun)
-    while _any(going):
-        for i in range(4):
-            _step_back_rows(keys, connectivity[0], n, walking[i], going[i])
-    for i in range(4):
-        for lane in range(LANES):
-            x = walking[i, lane]
-            number = u32(x - u32(x > keys[OWN, lane]))
-            connected[i * LANES + lane] &= np.uint8(number < keys[COUNT, lane])
+        _begin(keys, n, rows[i], walking, begun, going)
+        while _step_back_all(keys, log2_chunk, n, walking, going) != 0:
+            pass
+        _compare(keys, walking, begun, connected[i * LANES : (i + 1) * LANES])
 
 
-@njit(forceinline=True)
-def _any(going):
-    total = u32(0)
-    for i in range(4):
-        for lane in range(LANES):
-            total |= going[i, lane]
-    return total != 0
-
-
-@njit(forceinline=False)
-def _step_back_rows(keys, log2_chunk, n, walking, going):
-    """Put P^-1(x) in the place of each number that still goes, a column to a lane."""
+@njit(forceinline=False, _nrt=False)
+def _begin(keys, n, row, walking, begun, going):
+    """Begin at a row in all columns, a column to a lane, that it is allowed in."""
     prefer_wide_vectors()
+    arrays_are_distinct()
+    for lane in range(LANES):
+        allowed = u32((row < n) & (row != keys[OWN, lane]))
+        walking[lane] = row
+        begun[lane] = allowed
+        going[lane] = allowed
+
+
+@njit(forceinline=False, _nrt=False)
+def _step_back_all(keys, log2_chunk, n, walking, going):
+    """Put P^-1(x) in the place of each number that still goes; 0 if none does then."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
     half, mask = half_of(log2_chunk), mask_of(log2_chunk)
+    left = u32(0)
     for lane in range(LANES):
         x = walking[lane]
         for i in range(ROUNDS):
@@ -201,9 +203,20 @@ def _step_back_rows(keys, log2_chunk, n, walking, going):
             b, c = keys[ADDENDS + r, lane], keys[INVERSES + r, lane]
             x = inverse_round(x, b, c, shift, mask)
         goes = going[lane]
-        all_or_none = u32(u32(0) - goes)
-        walking[lane] = u32(
-            u32(x & all_or_none) | u32(walking[lane] & u32(~all_or_none))
-        )
-        inside = u32((x < n) & (x != keys[OWN, lane]))
-        going[lane] = u32(goes & u32(u32(1) - inside))
+        moved = u32(u32(0) - goes)  # all ones, or none
+        walking[lane] = u32(u32(x & moved) | u32(walking[lane] & u32(~moved)))
+        outside = u32((x >= n) | (x == keys[OWN, lane]))
+        going[lane] = u32(goes & outside)
+        left = u32(left | u32(goes & outside))
+    return left
+
+
+@njit(forceinline=False, _nrt=False)
+def _compare(keys, walking, begun, connected):
+    """Write which of the numbers walked to are those of connections."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    for lane in range(LANES):
+        x = walking[lane]
+        number = u32(x - u32(x > keys[OWN, lane]))
+        connected[lane] = np.uint8(begun[lane] & u32(number < keys[COUNT, lane]))
