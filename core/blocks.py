@@ -304,7 +304,7 @@ def _warn_of_same_connections(placed: list[Any]) -> None:
         numbers = (block.seed, *block.origin, rule.k if fixed else rule)
         if not all(isinstance(n, (int, float, np.integer)) for n in numbers):
             continue  # an array, which may not be known yet
-        some = 0 < rule.k if fixed else 0 < rule < 1
+        some = rule.k > 0 if fixed else 0 < rule < 1
         if not some or 0 in block.shape:
             continue
         # The targets of a fixed out-degree depend on the number of rows.

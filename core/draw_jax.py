@@ -300,10 +300,10 @@ def _walk(
 
     (From outside, some walks would never end.)
     """
-    skipped = _skipped(keys)
+    skipped, last = _skipped(keys), keys.last
 
     def outside(x: jax.Array) -> jax.Array:
-        beyond = x > keys.last
+        beyond: jax.Array = x > last
         return _bit(beyond if skipped is None else beyond | (x == skipped))
 
     x = step(start)

@@ -283,7 +283,8 @@ def jitn(
 
     Parameters
     ----------
-    w_loc, w_scale, prob, seed, shape, transpose, origin, self_connections, corder, backend
+    w_loc, w_scale, prob, seed, shape, transpose, origin, self_connections, corder,
+    backend
         See ``binary_jitnmv``.
 
     Returns

@@ -124,12 +124,13 @@ def check_connections(
         return Connections(
             words, log2_chunk, "fixed_out_degree", self_connections, valid
         )
-    words, log2_chunk, valid = check_prob(prob)
+    own = check_prob(prob)
+    words = own.connectivity
     if not self_connections:
         last = np.arange(len(words)) == reference.draw.NO_SELF_WORD
         known = isinstance(words, np.ndarray)
         words = (np if known else jnp).where(last, np.uint32(1), words)
-    return Connections(words, log2_chunk, "bernoulli", self_connections, valid)
+    return Connections(words, own.log2_chunk, "bernoulli", self_connections, own.valid)
 
 
 @functools.lru_cache(maxsize=1024)

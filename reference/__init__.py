@@ -2,8 +2,8 @@
 """The law: what W is, in NumPy and the standard library, meant to be read.
 
 Read ``threefry``, ``quantile_table``, ``normal``, ``draw``, ``connection_rules``,
-``weight_laws``, ``products`` and ``delays`` in this order. Every backend is held to this
-package, and no constant of the draw stands elsewhere.
+``weight_laws``, ``products`` and ``delays`` in this order. Every backend is held to
+this package, and no constant of the draw stands elsewhere.
 """
 
 from . import (

@@ -120,7 +120,7 @@ class FixedOutDegree:
             without = "" if self_connections else ", without the neuron itself,"
             raise ValueError(
                 f"FixedOutDegree(k={self.k}) needs {self.k} different rows{without} "
-                f"and there are {max(allowed, 0)}: take a smaller k, or a Bernoulli prob"
+                f"and there are {max(allowed, 0)}: take a smaller k, or a prob"
             )
         none = np.full(MAX_LIMITS, 2**32 - 1, np.uint32)
         log2_chunk = max(MIN_LOG2_CHUNK, (rows - 1).bit_length())

@@ -20,8 +20,8 @@ a float logarithm would draw another network on another device.
 Other rules of connections (``connection_rules``) use the same keys and the same P. Of
 a fixed out-degree the whole column is one chunk, K is k, and where P leads outside of
 the allowed rows it is applied again, until it leads inside ("cycle-walking": Black &
-Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Without self-connections,
-row j is not allowed in column j.
+Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Without
+self-connections, row j is not allowed in column j.
 """
 
 from __future__ import annotations
@@ -270,7 +270,10 @@ def connection_number(
 
 
 def _walk(
-    step: Callable[[UInt32], UInt32], start: ArrayLike, column: ArrayLike, c: Connectivity
+    step: Callable[[UInt32], UInt32],
+    start: ArrayLike,
+    column: ArrayLike,
+    c: Connectivity,
 ) -> UInt32:
     """Take a step, and more until an allowed row is reached; from others, just one."""
     start = np.asarray(start, np.uint32)

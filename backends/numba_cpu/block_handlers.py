@@ -33,8 +33,8 @@ from .frame import (
 )
 from .intrinsics import free, malloc, pointer_at, stack_words
 from .naming import named_after
-from .out_degree import is_fixed
 from .operands import LIST_END
+from .out_degree import is_fixed
 from .threads import available_threads, in_parts
 
 u32 = np.uint32

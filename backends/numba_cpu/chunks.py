@@ -96,9 +96,7 @@ def window_connections(keys, lane, chunk, connectivity, top, bottom, rows):
     list the chunk. Of a fixed out-degree, ``chunk`` is a segment.
     """
     if is_fixed(connectivity):
-        return segment_connections(
-            connectivity, keys, lane, chunk, top, bottom, rows
-        )
+        return segment_connections(connectivity, keys, lane, chunk, top, bottom, rows)
     log2_chunk = connectivity[0]
     found = _window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows)
     if u32(keys[OWN, lane] >> log2_chunk) == chunk:

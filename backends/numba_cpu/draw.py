@@ -214,6 +214,7 @@ def half_of(log2_chunk):
 
 @njit(forceinline=True)
 def mask_of(log2_chunk):
+    """The bits of a place."""
     return u32(u32(u32(1) << log2_chunk) - u32(1))
 
 
@@ -377,5 +378,6 @@ def probe_rows(keys, log2_chunk, rows, connected):
 
 @njit(forceinline=True)
 def inverse_round(x, b, c, shift, mask):
+    """Undo a round of the bijection, with the inverse of its multiplier."""
     x = u32(x ^ shift_right(x, shift))
     return u32(u32(u32(x - b) * c) & mask)

@@ -185,8 +185,7 @@ def _probe(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
 
 
 def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
-    m, n = problem.shape
-    batch = problem.batch
+    n, batch = problem.shape[1], problem.batch
     operand, active, before = _operand(problem, x)
     typical = _typical_count(matrix.connectivity).astype(jnp.int32).reshape(1)
     tile = min(COLUMN_TILE, batch)

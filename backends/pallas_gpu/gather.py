@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.draw_jax import u32
 from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import Terms, add_where, no_sums, terms_of, write_sums

@@ -12,7 +12,6 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.draw_jax import u32
 from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import terms_of

@@ -16,7 +16,12 @@ from synjit.hookspecs import Product
 
 from .cases import Case, Pattern, Table
 from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
-from .rule_cases import full_rules, full_rules_of_blocks, quick_rules, quick_rules_of_blocks
+from .rule_cases import (
+    full_rules,
+    full_rules_of_blocks,
+    quick_rules,
+    quick_rules_of_blocks,
+)
 
 # A chunk is 1024 rows long at prob 1/16 and above, 2048 at 0.05, 8192 at 0.01: the
 # shapes lie just below, at and above chunks' edges, far inside one, and over many.

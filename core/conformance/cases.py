@@ -38,6 +38,7 @@ def connectivity_of(
     """Give what a draw needs to know of a rule; one of fixed degree knows its rows."""
     return reference.connectivity_of(prob, 0, self_connections=self_connections)
 
+
 Table = Literal[
     "normal", "constant", "lognormal", "random", "random symmetric", "mixed"
 ]

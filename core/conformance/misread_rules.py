@@ -71,4 +71,3 @@ def _walked_once(
     if not c.self_connections:
         number = number - (number > column)
     return draw.is_allowed(row, column, c) & there & (number < c.base)
-
