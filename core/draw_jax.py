@@ -243,7 +243,8 @@ def place(t: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
     if keys.last is None:
         return step(t)
     skipped = _skipped(keys)
-    return _walk(step, t if skipped is None else t + _bit(t >= skipped), keys)
+    start = t if skipped is None else t + _bit(t >= skipped)
+    return _walk(step, start, keys.last, skipped)
 
 
 def place_inverse(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
@@ -262,7 +263,7 @@ def place_inverse(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
     if keys.last is None:
         return step(row & mask)
     skipped = _skipped(keys)
-    x = _walk(step, row & mask, keys)
+    x = _walk(step, row & mask, keys.last, skipped)
     return x if skipped is None else x - _bit(x > skipped)
 
 
@@ -294,16 +295,18 @@ def _bit(condition: jax.Array) -> jax.Array:
 
 
 def _walk(
-    step: Callable[[jax.Array], jax.Array], start: jax.Array, keys: Keys
+    step: Callable[[jax.Array], jax.Array],
+    start: jax.Array,
+    last: jax.Array,
+    skipped: jax.Array | None,
 ) -> jax.Array:
     """Take a step, and more until it leads inside; who begins outside takes just one.
 
     (From outside, some walks would never end.)
     """
-    skipped, last = _skipped(keys), keys.last
 
     def outside(x: jax.Array) -> jax.Array:
-        beyond: jax.Array = x > last
+        beyond = x > last
         return _bit(beyond if skipped is None else beyond | (x == skipped))
 
     x = step(start)
