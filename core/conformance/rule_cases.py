@@ -30,7 +30,7 @@ OUT_DEGREES = (
     (FixedOutDegree(1, 2100), (0, 2**31 - 100)),
     (FixedOutDegree(2500, 4095), (1990, 5)),
     (FixedOutDegree(9000, 70_001), (65_000, 65_010)),
-    (FixedOutDegree(2000, 2**31 - 1), (2**31 - 2200, 3)),
+    (FixedOutDegree(2**21, 2**31 - 1), (2**31 - 2200, 3)),
 )
 # Without self-connections; all windows have some of the diagonal.
 WITHOUT_SELF = (
