@@ -128,13 +128,14 @@ def _window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
 def _without(rows, found, row):
     """Take a row out of a list that may hold it; returns how many are left."""
     prefer_wide_vectors()
-    # Whole vectors, beyond the list's end: what is found there does not count.
-    at = u32(0)
+    # Whole vectors, beyond the list's end, where its first place cannot be.
+    from_end = u32(0)
     for t in range((found + LANES - 1) // LANES * LANES):
-        at = max(at, u32(u32(rows[t] == row) * u32(t + 1)))
-    if at == 0 or np.int64(at) > found:
+        from_end = max(from_end, u32(u32(rows[t] == row) * u32(u32(LIST_SIZE) - t)))
+    at = LIST_SIZE - np.int64(from_end)
+    if at >= found:
         return found
-    rows[np.int64(at) - 1] = rows[found - 1]
+    rows[at] = rows[found - 1]
     return found - 1
 
 
