@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What XLA compiles for a listing: the draw of ``synjit.draw_jax``, in batches."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from synjit import combine, draw_jax
+from synjit.hookspecs import Matrix
+
+u32 = np.uint32
+
+NO_ROW = 2**31 - 1  # sorts behind all rows, which are below it
+
+Words = tuple[jax.Array, jax.Array]
+
+
+@jax.jit
+def keys(
+    matrix: Matrix, column: jax.Array, chunk: jax.Array
+) -> tuple[draw_jax.Keys, Words]:
+    """Draw the keys of chunks, and the words that key the weights of their columns.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    column, chunk : uint32 (batch,)
+        Counted in the whole matrix.
+    """
+    seed = (matrix.seed[0], matrix.seed[1])
+    drawn = draw_jax.chunk_keys(
+        seed,
+        column,
+        chunk,
+        matrix.connectivity,
+        inverse=False,
+        unrolled=False,
+        take=_take,
+    )
+    return drawn, draw_jax.weight_words(seed, column, unrolled=False)
+
+
+@functools.partial(jax.jit, static_argnames="room")
+def places(
+    keys: draw_jax.Keys,
+    log2_chunk: jax.Array,
+    chunk: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+    *,
+    room: int,
+) -> jax.Array:
+    """List the rows of the connections of chunks, as they are drawn.
+
+    Parameters
+    ----------
+    keys : Keys
+        Of the chunks, (batch,).
+    log2_chunk : uint32
+    chunk : uint32 (batch,)
+    low, high : uint32, and uint32 (batch,)
+        First row that is wanted, and the one behind the last.
+    room : int
+        At least the largest count.
+
+    Returns
+    -------
+    int32 (batch, room)
+        Rows, or NO_ROW.
+    """
+    counts, multipliers, addends = jax.tree.map(lambda words: words[:, None], keys)
+    of_chunk = draw_jax.Keys(counts, multipliers, addends)
+    t = jnp.arange(room, dtype=jnp.uint32)[None, :]
+    row = draw_jax.place(t, of_chunk, log2_chunk) + (chunk[:, None] << log2_chunk)
+    wanted = (t < counts) & (row >= low) & (row < high[:, None])
+    return jnp.where(wanted, row, u32(NO_ROW)).astype(jnp.int32)
+
+
+@jax.jit
+def connected(
+    matrix: Matrix, row: jax.Array, column: jax.Array
+) -> tuple[jax.Array, Words]:
+    """Say which entries are connected, and give the words that key their weights.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    row, column : uint32 (batch,)
+    """
+    seed, log2_chunk = (matrix.seed[0], matrix.seed[1]), matrix.connectivity[0]
+    drawn = draw_jax.chunk_keys(
+        seed,
+        column,
+        row >> log2_chunk,
+        matrix.connectivity,
+        inverse=True,
+        unrolled=False,
+        take=_take,
+    )
+    words = draw_jax.weight_words(seed, column, unrolled=False)
+    return draw_jax.connected(row, drawn, log2_chunk), words
+
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def weights(
+    words: Words,
+    row: jax.Array,
+    table: jax.Array,
+    loc: jax.Array,
+    scale: jax.Array,
+    dtype: np.dtype,
+) -> jax.Array:
+    """Weights of connections, (batch, room), under the words of their columns."""
+    of_column = (words[0][:, None], words[1][:, None])
+    z = draw_jax.weight(row.astype(jnp.uint32), of_column, table, take=_take)
+    return combine.entries(loc, scale, z).astype(dtype)
+
+
+def _take(table: Any, index: jax.Array, planes: int = 1) -> list[jax.Array]:
+    """As ``draw_jax.take``, without a check: every index is inside."""
+    words = table.shape[0] // planes
+    parts = (index.astype(jnp.int32) + np.int32(p * words) for p in range(planes))
+    return [table.at[part].get(mode="promise_in_bounds") for part in parts]
