@@ -96,9 +96,7 @@ def collect(matrix: Inspectable, rows: range, columns: range) -> Connections:
     for found in watched(matrix, rows, columns, "listing connections"):
         arrays.append(*found)
     found_rows, found_columns, weights = arrays.done()
-    return Connections(
-        found_rows, found_columns, units.attach(weights, matrix.unit)
-    )
+    return Connections(found_rows, found_columns, units.attach(weights, matrix.unit))
 
 
 def watched(
@@ -154,13 +152,9 @@ def diagonal(matrix: Inspectable) -> NDArray:
     return result
 
 
-def dense(
-    matrix: Inspectable, rows: int | range, columns: int | range
-) -> NDArray:
+def dense(matrix: Inspectable, rows: int | range, columns: int | range) -> NDArray:
     """Give entries as an array of plain numbers, without the axes of integers."""
-    ranges = [
-        range(k, k + 1) if isinstance(k, int) else k for k in (rows, columns)
-    ]
+    ranges = [range(k, k + 1) if isinstance(k, int) else k for k in (rows, columns)]
     ascending = [selection.ascending(numbers) for numbers in ranges]
     shape = tuple(map(len, ascending))
     room = memory.likely_most(expected(matrix, *ascending))
@@ -171,7 +165,7 @@ def dense(
         "connections() or iter_connections()",
     )
     result = np.zeros(shape, matrix.dtype)
-    for found in watched(matrix, *ascending, "listing connections"):
+    for found in watched(matrix, ascending[0], ascending[1], "listing connections"):
         at = (
             (places - numbers.start) // numbers.step
             for places, numbers in zip(found[:2], ascending, strict=True)

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from synjit import combine, draw_jax
-from synjit.hookspecs import Matrix
 
 u32 = np.uint32
 
@@ -22,36 +21,36 @@ Words = tuple[jax.Array, jax.Array]
 
 @jax.jit
 def keys(
-    matrix: Matrix, column: jax.Array, chunk: jax.Array
+    seed: Any, connectivity: Any, column: Any, chunk: Any
 ) -> tuple[draw_jax.Keys, Words]:
     """Draw the keys of chunks, and the words that key the weights of their columns.
 
     Parameters
     ----------
-    matrix : Matrix
+    seed, connectivity : uint32 (2,), (CONNECTIVITY_WORDS,)
     column, chunk : uint32 (batch,)
         Counted in the whole matrix.
     """
-    seed = (matrix.seed[0], matrix.seed[1])
+    pair = (seed[0], seed[1])
     drawn = draw_jax.chunk_keys(
-        seed,
+        pair,
         column,
         chunk,
-        matrix.connectivity,
+        connectivity,
         inverse=False,
         unrolled=False,
         take=_take,
     )
-    return drawn, draw_jax.weight_words(seed, column, unrolled=False)
+    return drawn, draw_jax.weight_words(pair, column, unrolled=False)
 
 
 @functools.partial(jax.jit, static_argnames="room")
 def places(
     keys: draw_jax.Keys,
-    log2_chunk: jax.Array,
-    chunk: jax.Array,
-    low: jax.Array,
-    high: jax.Array,
+    log2_chunk: Any,
+    chunk: Any,
+    low: Any,
+    high: Any,
     *,
     room: int,
 ) -> jax.Array:
@@ -83,36 +82,36 @@ def places(
 
 @jax.jit
 def connected(
-    matrix: Matrix, row: jax.Array, column: jax.Array
+    seed: Any, connectivity: Any, row: Any, column: Any
 ) -> tuple[jax.Array, Words]:
     """Say which entries are connected, and give the words that key their weights.
 
     Parameters
     ----------
-    matrix : Matrix
+    seed, connectivity : uint32 (2,), (CONNECTIVITY_WORDS,)
     row, column : uint32 (batch,)
     """
-    seed, log2_chunk = (matrix.seed[0], matrix.seed[1]), matrix.connectivity[0]
+    pair, log2_chunk = (seed[0], seed[1]), connectivity[0]
     drawn = draw_jax.chunk_keys(
-        seed,
+        pair,
         column,
         row >> log2_chunk,
-        matrix.connectivity,
+        connectivity,
         inverse=True,
         unrolled=False,
         take=_take,
     )
-    words = draw_jax.weight_words(seed, column, unrolled=False)
+    words = draw_jax.weight_words(pair, column, unrolled=False)
     return draw_jax.connected(row, drawn, log2_chunk), words
 
 
 @functools.partial(jax.jit, static_argnames="dtype")
 def weights(
     words: Words,
-    row: jax.Array,
-    table: jax.Array,
-    loc: jax.Array,
-    scale: jax.Array,
+    row: Any,
+    table: Any,
+    loc: Any,
+    scale: Any,
     dtype: np.dtype,
 ) -> jax.Array:
     """Weights of connections, (batch, room), under the words of their columns."""

@@ -161,7 +161,10 @@ def _listed(
         column = columns.start + columns.step * (part // chunks)
         chunk = (first_chunk + part % chunks).astype(u32)
         keys, words = kernels.keys(
-            drawn.matrix, (first_column + column).astype(u32), chunk
+            drawn.matrix.seed,
+            drawn.matrix.connectivity,
+            (first_column + column).astype(u32),
+            chunk,
         )
         # What fills up the last batch ends before it begins.
         end = np.where(np.arange(start, start + size) < number, high, 0).astype(u32)
@@ -202,7 +205,8 @@ def _asked(
     def draw(start: int) -> Piece:
         row, column = point(np.minimum(np.arange(start, start + size), number - 1))
         connected, words = kernels.connected(
-            drawn.matrix,
+            drawn.matrix.seed,
+            drawn.matrix.connectivity,
             (first_row + row).astype(u32),
             (first_column + column).astype(u32),
         )

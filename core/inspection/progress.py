@@ -41,8 +41,14 @@ def shown(steps: Iterable[tuple[T, float]], total: float, what: str) -> Iterator
             part = min(done / total, 1.0) if total else 1.0
             left = (now - begun) * (1 / part - 1) if part else 0.0
             line = f"{what}: {part:4.0%}, about {left:.0f} s left"
-            print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
+            _show(line)
             due, written = now + INTERVAL, True
     finally:
         if written:
-            print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
+            _show("")
+
+
+def _show(line: str) -> None:
+    """Put a line in the place of the one before."""
+    sys.stderr.write(f"\r{line:<70}\r")
+    sys.stderr.flush()

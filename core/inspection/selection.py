@@ -105,9 +105,9 @@ def _slice(index: slice, what: str) -> slice:
     return slice(start, stop, step)
 
 
-def _integer(value: Any, what: str, more: str = "") -> int:
-    wanted = f"{what} must be an integer{more}"
-    if isinstance(value, (bool, np.bool_)) or getattr(value, "dtype", None) == bool:
+def _integer(value: Any, what: str) -> int:
+    wanted = f"{what} must be an integer"
+    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
         raise TypeError(f"{wanted}, got {describe(value)}")
     try:
         return operator.index(value)
