@@ -209,13 +209,13 @@ def _delay(delays: Any, i: int, j: int, name: str) -> Delay:
 
 
 def _checked_delays(given: Any, number: int, name: str) -> NDArray[np.float64]:
-    try:
-        delays = np.asarray(_in_ms(given), np.float64)
-    except (TypeError, ValueError):
+    delays = np.asarray(_in_ms(given))
+    if delays.dtype.kind not in "iuf":
         raise TypeError(
             f"delays of {name} must be numbers, in ms, or quantities of time; got "
             f"{describe(given)}"
-        ) from None
+        )
+    delays = delays.astype(np.float64)
     if delays.shape != (number,):
         raise ValueError(
             f"delays of {name} must be one for each of {number} connections, an array "
