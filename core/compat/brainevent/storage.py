@@ -23,9 +23,9 @@ def store(matrix: JITMatrix, kind: Literal["CSR", "CSC", "COO"]) -> Any:
 
     Returns
     -------
-    brainevent.CSR, brainevent.CSC, brainevent.COO
-        Or the classes of ``brainunit.sparse`` that these are made from, where
-        brainevent is not imported. Weights have their unit; indices are sorted.
+    brainevent.CSR, brainevent.CSC, brainunit.sparse.COO
+        Where brainevent is not imported, all three of ``brainunit.sparse``. Weights
+        have their unit; indices are sorted.
 
     Raises
     ------
@@ -45,12 +45,12 @@ def store(matrix: JITMatrix, kind: Literal["CSR", "CSC", "COO"]) -> Any:
         counts = np.bincount(outer, minlength=matrix.shape[0 if by_row else 1])
         ends = np.concatenate([[0], np.cumsum(counts)])
         content = (data, indices, jnp.asarray(ends, np.int32))
-    return getattr(_classes(), kind)(content, shape=matrix.shape)
+    return _class(kind)(content, shape=matrix.shape)
 
 
-def _classes() -> Any:
-    if "brainevent" in sys.modules:
-        return sys.modules["brainevent"]
+def _class(kind: str) -> Any:
+    if kind != "COO" and "brainevent" in sys.modules:
+        return getattr(sys.modules["brainevent"], kind)
     import brainunit
 
-    return brainunit.sparse
+    return getattr(brainunit.sparse, kind)
