@@ -25,6 +25,7 @@ MATRICES = {
 }
 # Of one table of weights and one prob, so that little is compiled.
 SMALL = synjit.JITNormal(1.0, 0.5, 0.1, 7, shape=(60, 40), origin=(1000, 3))
+FIXED = synjit.FixedOutDegree(20, rows=100)
 
 
 def like(block, seed, shape):
@@ -43,6 +44,11 @@ ALL = {
     "pre_post": synjit.JITNormal.pre_post(1.0, 0.5, 0.1, 7, shape=(40, 60)),
     "full": SMALL.replace(prob=1.0),
     "none": SMALL.replace(prob=0.0),
+    "no self-connections": SMALL.replace(origin=(0, 3), self_connections=False),
+    "fixed out-degree": SMALL.replace(prob=FIXED, origin=(30, 3)),
+    "fixed without self-connections": SMALL.replace(
+        prob=FIXED, origin=(0, 3), self_connections=False
+    ).T,
     "empty": SMALL.replace(shape=(0, 40)),
     "blocks": BLOCKS,
     "blocks transposed": BLOCKS.T,
@@ -185,6 +191,17 @@ def test_chunks_that_have_more_connections_than_usual(monkeypatch):
     assert all((a == b).all() for a, b in zip(usual, again, strict=True))
 
 
+def test_every_column_of_a_fixed_out_degree_has_as_many():
+    rule = synjit.FixedOutDegree(3000)  # more than there are in a chunk of a prob
+    matrix = synjit.JITConstant(1.0, rule, 3, shape=(50_000, 20))
+    assert (matrix.degrees(0) == 3000).all()
+    found = matrix.column(7)
+    assert (np.diff(found.indices) > 0).all()
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.asarray(matrix.todense())[:, 7]), found.indices
+    )
+
+
 # --- weights ----------------------------------------------------------------------
 
 
@@ -273,6 +290,12 @@ def test_degrees_of_the_microcircuit():
     np.testing.assert_array_equal(blocks.degrees(0), out)
     np.testing.assert_array_equal(blocks.degrees(1), into)
     assert abs(out.sum() / network.expected_connections - 1) < 0.01
+
+
+def test_how_many_are_expected():
+    for matrix in (MATRICES["normal"], ALL["fixed out-degree"]):
+        mean = listing.expected(matrix, *matrix.shape)
+        assert abs(matrix.nnz - mean) < 6 * mean**0.5
 
 
 HUGE = synjit.JITConstant(1.0, 0.1, 3, shape=(10**7, 10**6))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from synjit import combine, draw_jax
+from synjit.hookspecs import Rule
 
 u32 = np.uint32
 
@@ -19,9 +20,15 @@ NO_ROW = 2**31 - 1  # sorts behind all rows, which are below it
 Words = tuple[jax.Array, jax.Array]
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("rule", "self_connections"))
 def keys(
-    seed: Any, connectivity: Any, column: Any, chunk: Any
+    seed: Any,
+    connectivity: Any,
+    column: Any,
+    chunk: Any,
+    *,
+    rule: Rule,
+    self_connections: bool,
 ) -> tuple[draw_jax.Keys, Words]:
     """Draw the keys of chunks, and the words that key the weights of their columns.
 
@@ -30,6 +37,8 @@ def keys(
     seed, connectivity : uint32 (2,), (CONNECTIVITY_WORDS,)
     column, chunk : uint32 (batch,)
         Counted in the whole matrix.
+    rule, self_connections
+        As of ``Problem``.
     """
     pair = (seed[0], seed[1])
     drawn = draw_jax.chunk_keys(
@@ -40,6 +49,8 @@ def keys(
         inverse=False,
         unrolled=False,
         take=_take,
+        rule=rule,
+        self_connections=self_connections,
     )
     return drawn, draw_jax.weight_words(pair, column, unrolled=False)
 
@@ -72,17 +83,23 @@ def places(
     int32 (batch, room)
         Rows, or NO_ROW.
     """
-    counts, multipliers, addends = jax.tree.map(lambda words: words[:, None], keys)
-    of_chunk = draw_jax.Keys(counts, multipliers, addends)
+    of_chunk: draw_jax.Keys = jax.tree.map(lambda words: words[:, None], keys)
     t = jnp.arange(room, dtype=jnp.uint32)[None, :]
     row = draw_jax.place(t, of_chunk, log2_chunk) + (chunk[:, None] << log2_chunk)
-    wanted = (t < counts) & (row >= low) & (row < high[:, None])
+    wanted = (t < of_chunk.counts) & draw_jax.is_allowed(row, of_chunk)
+    wanted = wanted & (row >= low) & (row < high[:, None])
     return jnp.where(wanted, row, u32(NO_ROW)).astype(jnp.int32)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("rule", "self_connections"))
 def connected(
-    seed: Any, connectivity: Any, row: Any, column: Any
+    seed: Any,
+    connectivity: Any,
+    row: Any,
+    column: Any,
+    *,
+    rule: Rule,
+    self_connections: bool,
 ) -> tuple[jax.Array, Words]:
     """Say which entries are connected, and give the words that key their weights.
 
@@ -90,6 +107,8 @@ def connected(
     ----------
     seed, connectivity : uint32 (2,), (CONNECTIVITY_WORDS,)
     row, column : uint32 (batch,)
+    rule, self_connections
+        As of ``Problem``.
     """
     pair, log2_chunk = (seed[0], seed[1]), connectivity[0]
     drawn = draw_jax.chunk_keys(
@@ -100,6 +119,8 @@ def connected(
         inverse=True,
         unrolled=False,
         take=_take,
+        rule=rule,
+        self_connections=self_connections,
     )
     words = draw_jax.weight_words(pair, column, unrolled=False)
     return draw_jax.connected(row, drawn, log2_chunk), words

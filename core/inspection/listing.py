@@ -19,10 +19,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from synjit import validation
+from synjit import draw_jax, validation
 from synjit.evaluation import coefficients
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Rule
 from synjit.jit_matrix import JITMatrix
+from synjit.reference import draw
 from synjit.settings import usual_settings
 
 from . import kernels
@@ -63,6 +64,8 @@ class Drawn(NamedTuple):
     loc: Any
     scale: Any
     dtype: np.dtype  # of the weights
+    rule: Rule
+    self_connections: bool
 
     @property
     def log2_chunk(self) -> int:
@@ -71,13 +74,20 @@ class Drawn(NamedTuple):
 
     def most(self, beyond: float = 0.0) -> int:
         """Give the count that a part ``beyond`` of the chunks exceeds at most."""
-        base, limits = self.matrix.connectivity[1], self.matrix.connectivity[2:]
-        return int(base) + int((limits < (1 - beyond) * (2**32 - 1)).sum())
+        below = (self._limits < (1 - beyond) * (2**32 - 1)).sum()
+        return int(self.matrix.connectivity[draw_jax.BASE]) + int(below)
 
-    def mean(self) -> float:
-        """Mean number of connections of a whole chunk."""
-        base, limits = self.matrix.connectivity[1], self.matrix.connectivity[2:]
-        return float(base) + float((2.0**32 - 1 - limits).sum() / 2.0**32)
+    def density(self) -> float:
+        """Mean number of connections for each entry."""
+        base = float(self.matrix.connectivity[draw_jax.BASE])
+        mean = base + float((2.0**32 - 1 - self._limits).sum() / 2.0**32)
+        walked = float(self.matrix.connectivity[draw.ROWS_WORD])
+        return mean / (walked or 2.0**self.log2_chunk)
+
+    @property
+    def _limits(self) -> NDArray[np.uint32]:
+        words = np.asarray(self.matrix.connectivity)
+        return words[draw_jax.LIMITS : draw.ROWS_WORD]
 
 
 def known(matrix: JITMatrix) -> Drawn:
@@ -100,13 +110,14 @@ def known(matrix: JITMatrix) -> Drawn:
         accurate = validation.compute_dtype(dtype)
         loc, scale = coefficients(matrix.family(), own.parameters, accurate)
         words = Matrix(*map(np.asarray, own.matrix))
-        return Drawn(words, np.asarray(loc), np.asarray(scale), dtype)
+        weights = np.asarray(loc), np.asarray(scale), dtype
+        return Drawn(words, *weights, own.rule, matrix.self_connections)
 
 
 def expected(matrix: JITMatrix, rows: int, columns: int) -> float:
     """Mean number of connections between so many rows and columns."""
     drawn = known(matrix)
-    return drawn.mean() / 2.0**drawn.log2_chunk * rows * columns
+    return drawn.density() * rows * columns
 
 
 # --- windows ----------------------------------------------------------------------
@@ -156,7 +167,7 @@ def _listed(
     usual, most = _room(drawn.most(RARE)), _room(drawn.most())
     size = _size(number, BATCHES, PLACES // max(usual, 1))
 
-    def draw(start: int) -> Piece:
+    def of_batch(start: int) -> Piece:
         part = np.minimum(np.arange(start, start + size), number - 1)
         column = columns.start + columns.step * (part // chunks)
         chunk = (first_chunk + part % chunks).astype(u32)
@@ -165,6 +176,8 @@ def _listed(
             drawn.matrix.connectivity,
             (first_column + column).astype(u32),
             chunk,
+            rule=drawn.rule,
+            self_connections=drawn.self_connections,
         )
         # What fills up the last batch ends before it begins.
         end = np.where(np.arange(start, start + size) < number, high, 0).astype(u32)
@@ -189,7 +202,7 @@ def _listed(
             weights=value,
         )
 
-    return _in_threads(draw, range(0, number, size), drawn)
+    return _in_threads(of_batch, range(0, number, size), drawn)
 
 
 def _asked(
@@ -202,13 +215,15 @@ def _asked(
     first_row, first_column = map(int, drawn.matrix.origin)
     size = _size(number, POINTS, max(POINTS))
 
-    def draw(start: int) -> Piece:
+    def of_batch(start: int) -> Piece:
         row, column = point(np.minimum(np.arange(start, start + size), number - 1))
         connected, words = kernels.connected(
             drawn.matrix.seed,
             drawn.matrix.connectivity,
             (first_row + row).astype(u32),
             (first_column + column).astype(u32),
+            rule=drawn.rule,
+            self_connections=drawn.self_connections,
         )
         present = np.asarray(connected) & (np.arange(start, start + size) < number)
         value = None
@@ -227,7 +242,7 @@ def _asked(
         counts = np.ones(len(columns), np.int32)
         return Piece(columns, counts, row[present].astype(np.int32), value)
 
-    return _in_threads(draw, range(0, number, size), drawn)
+    return _in_threads(of_batch, range(0, number, size), drawn)
 
 
 # --- batches and threads ----------------------------------------------------------
