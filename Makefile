@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test orders check bench stats crush page aot aot-gpu aot-tpu clean
+.PHONY: help demo test orders check bench stats crush page nest aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -16,6 +16,7 @@ help:
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
+	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
@@ -90,6 +91,27 @@ crush: $(VENV)/ready
 page: $(VENV)/ready
 	@$(BATTERY) battery.page
 
+# NEST, to read what is exported, in an environment of its own. Its wheel has no HDF5,
+# and the edges are then read by h5py. NEST_OPTIONS="--no-binary nest-simulator -C
+# cmake.define.with-hdf5=ON" compiles one that has it: it needs cmake, a C++ compiler,
+# GSL and HDF5 with headers.
+NEST := .venv-nest
+NEST_OPTIONS ?=
+
+$(NEST)/ready: pyproject.toml
+	@echo "== setting up $(NEST): 200 MB (once)"
+	@$(PYTHON) -m venv $(NEST)
+	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[test]' libsonata pandas
+	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $(NEST_OPTIONS) nest-simulator==3.10
+	@touch $@
+
+nest: $(NEST)/ready
+	@echo "== an exported network in NEST"
+	@$(NEST)/bin/python -c 'import nest, libsonata'
+	@$(NEST)/bin/python -m pytest -rs tests/test_nest.py
+
 aot: aot-gpu aot-tpu
 
 # Environments of their own: with a plugin installed and no device, jax complains.
@@ -121,4 +143,4 @@ aot-tpu: $(AOT_TPU)/ready
 	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) $(BRAINEVENT) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info
+	rm -rf $(VENV) $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info

@@ -35,15 +35,14 @@ FILES = (
 )
 
 # Of a test's name, with its file: why it cannot pass.
-STORED = "compat has no tocsr, tocsc or tocoo: its matrices are not stored"
 NOT_FINITE = (
     "W = loc * N + scale * Z: a weight of NaN or infinity reaches what has no event "
     "too, as in a dense product"
 )
 REASONS = {
-    r"/csr_test\.py": STORED,
-    r"test_tocsr_|test_all_materializations_agree|_dense_csr_binary_agree": STORED,
-    r"Notrans_Trans_Dense_CSR": STORED,
+    r"/csr_test\.py|Notrans_Trans_Dense_CSR": (
+        "compat has no jits_to_csr, nor its like, nor what they call"
+    ),
     r"/dt2t_test\.py": "compat has no dt2t, a value for each connection in CSR order",
     r"test_inactive_events_|test_weighted_jitc_mv_skips_zero_events": NOT_FINITE,
     r"_matches_(numpy|light_rng)_reference": "it asks for brainevent's bits",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .hookspecs import Backend, Matrix, Problem, hookimpl
     from .jit_matrix import JITMatrix
     from .matrix import Events
+    from .network_files import export_network
     from .products import (
         binary_jitlmm,
         binary_jitlmv,
@@ -95,6 +96,7 @@ __all__ = [
     "default_backend",
     "explain",
     "export_checks",
+    "export_network",
     "hookimpl",
     "hookspecs",
     "jitl",
@@ -131,6 +133,7 @@ _HOMES = {
     "hookspecs": ("Backend", "Matrix", "Problem", "hookimpl"),
     "jit_matrix": ("JITMatrix",),
     "matrix": ("Events",),
+    "network_files": ("export_network",),
     "products": (
         "binary_jitlmm",
         "binary_jitlmv",

@@ -14,6 +14,7 @@ import numpy as np
 from . import dispatch, units, validation
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
+from .inspection.methods import Part
 from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
 from .reference import FixedOutDegree
@@ -172,6 +173,11 @@ class JITBlocks(RandomMatrix):
                 parts.append(part.astype(self.dtype))
             rows.append(jnp.concatenate(parts, axis=1))
         return units.attach(jnp.concatenate(rows), unit)
+
+    def _parts(self) -> list[Part]:
+        """Give the blocks, and where each begins."""
+        rows, columns = (np.cumsum((0, *g)) for g in (self._rows, self._columns))
+        return [Part(int(rows[i]), int(columns[j]), b) for i, j, b in self._placed]
 
     def __repr__(self) -> str:
         """Show what it is made of."""

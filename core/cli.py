@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: backends, their conformance, and the demonstration."""
+"""The command line: backends, their conformance, the demonstration, and export."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import sys
 import threading
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .files import check_writable, write_whole
@@ -127,6 +128,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--backend", help="name; without one, the best that conforms")
     demo.set_defaults(run=_demo)
+
+    export = command("export", "write a network to files that other simulators read")
+    export.add_argument(
+        "network",
+        metavar="FILE.py:NAME",
+        help="a program, which is run, and the name of a matrix or of blocks in it",
+    )
+    export.add_argument("--out", type=Path, required=True, help="a new folder")
+    export.add_argument(
+        "--format", choices=("sonata", "csv", "npz"), default="sonata", help="(sonata)"
+    )
+    export.add_argument("--targets", help="names of the populations, as E,I")
+    export.add_argument("--sources", help="the same of the columns; if left, targets")
+    export.add_argument("--delay", type=float, help="of all connections, in ms")
+    export.add_argument("--unit", help="of the weights, as pA, nS or mV")
+    export.add_argument(
+        "--neuron-model", default="iaf_psc_exp", help="NEST's name (iaf_psc_exp)"
+    )
+    export.set_defaults(run=_export)
     return parser
 
 
@@ -254,6 +274,54 @@ def _demo(options: argparse.Namespace) -> int:
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(error) from error
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from synjit import export_network
+
+    names = {
+        key: value and value.split(",")
+        for key, value in (("targets", options.targets), ("sources", options.sources))
+    }
+    try:
+        unit = options.unit and _unit(options.unit)
+        folder = export_network(
+            _load(options.network),
+            options.out,
+            format=options.format,
+            delays=options.delay,
+            unit=unit,
+            neuron_model=options.neuron_model,
+            **names,
+        )
+    except (TypeError, ValueError, MemoryError, ModuleNotFoundError) as error:
+        raise UsageError(error) from error
+    print(folder)
+    return 0
+
+
+def _load(where: str) -> Any:
+    """Run a program, and give what it has under a name."""
+    path, separator, name = where.rpartition(":")
+    if not separator or not name.isidentifier():
+        raise UsageError(f"say FILE.py:NAME, as network.py:B; got {where!r}")
+    if not Path(path).is_file():
+        raise UsageError(f"{path} is no file")
+    found = runpy.run_path(path)
+    if name not in found:
+        raise UsageError(f"{path} has no {name!r} when it was run")
+    return found[name]
+
+
+def _unit(name: str) -> Any:
+    import brainunit
+
+    unit = getattr(brainunit, name, None)
+    if not isinstance(unit, brainunit.Unit):
+        raise UsageError(
+            f"brainunit has no unit {name!r}: say pA, nS or mV for instance"
+        )
+    return unit
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from . import dispatch, reference, seeding, units, validation
 from .aliases import Numbers, Place, Prob, Seed
 from .evaluation import Family, coefficients, evaluate
 from .hookspecs import Matrix, Problem, Product, Rule
+from .inspection.methods import Part
 from .matrix import RandomMatrix, is_key, operand, rank
 from .reference import Bernoulli, FixedOutDegree, Weights
 
@@ -215,6 +216,10 @@ class JITMatrix(RandomMatrix):
         """Write the matrix out."""
         result = self._product("dense", None, None)
         return result.T if self.transposed else result
+
+    def _parts(self) -> list[Part]:
+        """Give itself, which begins where it begins."""
+        return [Part(0, 0, self)]
 
     def __repr__(self) -> str:
         """Show a call that makes the same matrix."""

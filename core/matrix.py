@@ -13,6 +13,7 @@ import numpy as np
 
 from . import units, validation
 from .aliases import Factor, Numbers
+from .inspection import Inspectable
 
 
 @jax.tree_util.register_pytree_node_class
@@ -55,7 +56,7 @@ class Events:
         return new
 
 
-class RandomMatrix(abc.ABC):
+class RandomMatrix(Inspectable):
     """What the matrices share: products from the right, scaling, and equality."""
 
     __array_ufunc__ = None
@@ -64,7 +65,7 @@ class RandomMatrix(abc.ABC):
         """Refuse to become an array: NumPy would make one of objects."""
         raise TypeError(
             f"a {type(self).__name__} is no array, for it is not stored: write M @ x "
-            "for a product, M.todense() for the dense matrix"
+            "for a product, M.todense() for the dense matrix, M[i, j] for an entry"
         )
 
     def __array_function__(self, function: Any, *_args: Any) -> NoReturn:

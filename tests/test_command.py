@@ -12,7 +12,14 @@ import pytest
 import synjit
 from synjit import cli
 
-COMMANDS = ([], ["backends"], ["conformance"], ["support-table"], ["demo"])
+COMMANDS = (
+    [],
+    ["backends"],
+    ["conformance"],
+    ["support-table"],
+    ["demo"],
+    ["export"],
+)
 RUN = "import synjit_command; synjit_command.main()"
 
 

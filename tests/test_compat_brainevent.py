@@ -293,3 +293,17 @@ def test_deprecated_names_warn():
         assert be.JITCHomoC is be.JITCScalarC
     with pytest.raises(AttributeError, match="CSR"):
         _ = be.CSR
+
+
+@pytest.mark.parametrize("corder", [False, True])
+@pytest.mark.parametrize("kind", ["CSR", "CSC", "COO"])
+def test_stored_copies_have_the_classes_and_the_unit(kind, corder):
+    M = be.JITCNormalR((1.0 * u.mV, 0.5 * u.mV, 0.1, 7), shape=(60, 40), corder=corder)
+    for matrix in (M, M.T):
+        stored = getattr(matrix, f"to{kind.lower()}")()
+        assert isinstance(stored, getattr(u.sparse, kind))
+        assert stored.shape == matrix.shape
+        assert stored.data.size == matrix.nnz
+        dense, expected = stored.todense(), matrix.todense()
+        assert dense.unit == expected.unit == u.mV
+        assert (dense == expected).all()
