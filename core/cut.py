@@ -112,9 +112,7 @@ class Cut:
         [0, 1, 2, 3, 4]
         """
         self._check(x, sum(self.groups), "place")
-        return jax.jit(_placed, static_argnums=1, out_shardings=self.sharding(x.ndim))(
-            x, self
-        )
+        return _sharded(_placed, x, self, self.sharding(x.ndim))
 
     def collect(self, y: Any) -> jax.Array:
         """Bring a vector back into the order of the matrix that was cut.
@@ -144,8 +142,7 @@ class Cut:
         [0, 1, 2, 3, 4]
         """
         self._check(y, self.length, "collect")
-        whole = NamedSharding(self.mesh, PartitionSpec())
-        return jax.jit(_collected, static_argnums=1, out_shardings=whole)(y, self)
+        return _sharded(_collected, y, self, NamedSharding(self.mesh, PartitionSpec()))
 
     def by_group(self, y: jax.Array) -> list[jax.Array]:
         """Give each group's part of a vector in the order of the devices.
@@ -248,10 +245,20 @@ def _gather_events_jvp(axes: Any, primals: Any, tangents: Any) -> tuple[Any, Any
 
 
 def as_explicit(x: jax.Array, sharding: NamedSharding) -> jax.Array:
-    """Cut an array of a mesh of explicit axes, which is not done by itself."""
-    if jax.sharding.AxisType.Explicit not in jax.typeof(x).sharding.mesh.axis_types:
+    """Cut an array over a mesh of explicit axes, which is not done by itself."""
+    if jax.sharding.AxisType.Explicit not in sharding.mesh.axis_types:
         return x
     return jax.sharding.reshard(x, sharding)
+
+
+def _sharded(f: Any, x: Any, cut: Cut, sharding: NamedSharding) -> jax.Array:
+    """Call a function of an array and a cut, and shard what it gives."""
+    if not isinstance(x, jax.core.Tracer):
+        return jax.jit(f, static_argnums=1, out_shardings=sharding)(x, cut)
+    result = f(x, cut)
+    if jax.sharding.AxisType.Explicit in cut.mesh.axis_types:
+        return jax.sharding.reshard(result, sharding)
+    return lax.with_sharding_constraint(result, sharding)
 
 
 def _placed(x: jax.Array, cut: Cut) -> jax.Array:
