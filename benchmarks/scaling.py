@@ -144,6 +144,12 @@ class Machine:
     exchange: float = 5e-6
 
 
+# An H100, as docs/gpu.md estimates it: keys are some 900 instructions, a connection
+# some 100, of 1.5 * 10^13 a second.
+ACCELERATOR = Machine(keys=6e-11, listed=5e-12, added=2e-12, row=2e-11)
+RATE, STEP = 3, 1e-4  # spikes/s of a neuron, s
+
+
 def drawing(
     machine: Machine, rows: float, prob: float, active: float, parts: int
 ) -> float:
@@ -191,15 +197,12 @@ def main() -> None:
             f"| {parts:,} | {ROWS // parts:,} | {PROB * ROWS / parts:.3g} "
             f"| {seconds * 1e3:.2f} | {model * 1e3:.2f} |"
         )
-    # An H100, as docs/gpu.md estimates it: keys are some 900 instructions, a connection
-    # some 100, of 1.5 * 10^13 a second.
-    accelerator = Machine(keys=6e-11, listed=5e-12, added=2e-12, row=2e-11)
     print("\n| neurons | devices | drawing, ms | exchange, ms | MB of events |")
     for neurons in (1e8, 1e9, 2e9):
         for parts in (64, 512, 4096):
-            active = neurons * 3 * 1e-4  # 3 spikes/s, steps of 0.1 ms
-            took = drawing(accelerator, neurons, 1e4 / neurons, active, parts)
-            wait = exchange(accelerator, neurons, parts)
+            active = neurons * RATE * STEP
+            took = drawing(ACCELERATOR, neurons, 1e4 / neurons, active, parts)
+            wait = exchange(ACCELERATOR, neurons, parts)
             print(
                 f"| {neurons:.0e} | {parts} | {took * 1e3:.3f} | {wait * 1e3:.3f} "
                 f"| {neurons / 1e6:,.0f} |"

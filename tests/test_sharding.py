@@ -122,6 +122,17 @@ def test_all_products_and_gradients(layout):
     assert_as_whole(jax.jit(lambda: results(single, cut))(), "single")
 
 
+def test_sums_that_no_float32_holds_are_added_as_integers():
+    matrix = synjit.JITNormal(0.0, 1.0, 1.0, 3, shape=(8, 2**17))
+    S = matrix.shard(mesh((8,)), columns="a")
+    x = np.ones(2**17, bool)
+    right = np.asarray(matrix @ x)
+    assert np.abs(right).max() > 2**24 / 2**16
+    np.testing.assert_array_equal(S @ S.columns.place(x), right)
+    floats = synjit.Events(S.columns.place(x.astype(np.float32)))
+    np.testing.assert_array_equal(S @ floats, right)
+
+
 @pytest.mark.parametrize(
     "layout",
     ["rows over 3", "columns over 2", "rows and columns over 2 x 4"],
