@@ -27,6 +27,7 @@ from .evaluation import coefficients
 from .hookspecs import Matrix, Problem
 from .jit_matrix import JITMatrix
 from .matrix import Events, RandomMatrix, operand, rank
+from .reference import FixedOutDegree
 
 Axes = str | Sequence[str] | None
 
@@ -105,6 +106,21 @@ class ShardedMatrix(RandomMatrix):
                         f"last there can be: cut them over fewer devices, or make the "
                         f"number of {side} a multiple of {cut.parts}"
                     )
+            self._check_targets(block, j if block.transposed else i)
+
+    def _check_targets(self, block: JITMatrix, group: int) -> None:
+        """Refuse to fill up rows beyond those that targets are chosen among."""
+        rule, (row, _) = _rule_of_windows(block), block.origin
+        cut = self.columns if block.transposed else self.rows
+        own, filled = cut.groups[group], cut.filled[group]
+        if not isinstance(rule, FixedOutDegree) or filled == own:
+            return
+        if not isinstance(row, (int, np.integer)) or row + filled > (rule.rows or 0):
+            raise ValueError(
+                f"{block.prob!r} chooses its targets among the rows there are, and "
+                f"{own} of them cannot be cut into {cut.parts} equal parts: make their "
+                f"number a multiple of {cut.parts}"
+            )
 
     # --- what it is ---------------------------------------------------------------
 
@@ -314,8 +330,24 @@ def _window_of_block(
     if origin.valid is not None:
         nowhere = np.uint32(2**32 - 1)  # which makes NaN
         starts = [jnp.where(origin.valid, start, nowhere) for start in starts]
-    known = block._known._replace(origin=False)  # noqa: SLF001
-    return block._with(_stored_shape=shape, origin=tuple(starts), _known=known)  # noqa: SLF001
+    return block._with(  # noqa: SLF001
+        prob=_rule_of_windows(block),
+        origin=tuple(starts),
+        _stored_shape=shape,
+        _known=block._known._replace(origin=False),  # noqa: SLF001
+    )
+
+
+def _rule_of_windows(block: JITMatrix) -> Any:
+    """Give the rule of connections, told of the rows of the whole if it needs them."""
+    rule = block.prob
+    if not isinstance(rule, FixedOutDegree):
+        return rule
+    (m, n), (row, _) = block.shape, block.origin
+    known = int(row) if isinstance(row, (int, np.integer)) else None
+    return FixedOutDegree(
+        rule.k, rows=rule.rows_of(known, n if block.transposed else m)
+    )
 
 
 def _in_window(

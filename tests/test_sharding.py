@@ -187,6 +187,34 @@ def test_dense_blocks_have_the_order_of_the_vectors():
     np.testing.assert_array_equal(dense, S.matrix.todense())
 
 
+@pytest.mark.parametrize("axes", [{"rows": "a"}, {"columns": "a"}])
+def test_rules_of_connections_are_those_of_the_whole(axes):
+    matrix = synjit.JITConstant(
+        1.0, synjit.FixedOutDegree(5), 7, shape=(40, 40), self_connections=False
+    )
+    S = matrix.shard(mesh((4,)), **axes)
+    assert (S.todense().sum(0) == 5).all()
+    assert not jnp.diagonal(S.todense()).any()
+    np.testing.assert_array_equal(S.todense(), matrix.todense())
+    x = np.arange(40) % 3 == 0
+    np.testing.assert_array_equal(S @ S.columns.place(x), matrix @ x)
+    np.testing.assert_array_equal(S.rows.place(x) @ S, x @ matrix)
+    lower = synjit.JITConstant(
+        1.0, synjit.FixedOutDegree(5, rows=100), 7, shape=(30, 40), origin=(60, 0)
+    )
+    got = lower.shard(mesh((4,)), **axes).todense()[:30]  # filled up to row 92
+    np.testing.assert_array_equal(got, lower.todense())
+
+
+def test_targets_are_chosen_among_the_rows_there_are():
+    rule = synjit.FixedOutDegree(5)
+    matrix = synjit.JITConstant(1.0, rule, 7, shape=(42, 40))
+    with pytest.raises(ValueError, match="42 of them cannot be cut into 4 equal parts"):
+        matrix.shard(mesh((4,)), rows="a")
+    with pytest.raises(ValueError, match="42 of them cannot be cut into 4 equal parts"):
+        matrix.T.shard(mesh((4,)), rows="a")
+
+
 # --- what a device does -----------------------------------------------------------
 
 
