@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every test runs under JAX's strictest settings, on four host devices."""
+"""Every test runs under JAX's strictest settings, on eight host devices."""
 
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

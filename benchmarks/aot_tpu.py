@@ -210,21 +210,18 @@ def compile_step(devices: list[Any]) -> dict[str, Any]:
     import numpy as np
 
     from synjit.demo import Parameters, build
-    from synjit.demo.dynamics import Neurons, make_step
+    from synjit.demo.dynamics import Neurons, connections, make_step
 
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
     network = build(parameters=Parameters().only({"L4E": 1600, "L4I": 400}))
 
+    matrix = connections(network, None).shard(mesh, rows="rows")
+
     def argument(dtype: str) -> Any:
-        sharding = jax.sharding.NamedSharding(mesh, jax.P("rows"))
+        sharding = matrix.columns.sharding()
         return jax.ShapeDtypeStruct((sum(network.sizes),), dtype, sharding=sharding)
 
-    step = jax.shard_map(
-        make_step(network, None, axis="rows"),
-        mesh=mesh,
-        in_specs=jax.P("rows"),
-        out_specs=jax.P("rows"),
-    )
+    step = make_step(network, matrix)
     neurons = Neurons(argument("float32"), argument("float32"), argument("uint32"))
     traced = jax.jit(step).trace(neurons, argument("uint8"), argument("float32"))
     compiled = traced.lower(lowering_platforms=("tpu",)).compile()

@@ -17,6 +17,7 @@ from .hookspecs import Block, Grid, Matrix, Problem
 from .inspection.methods import Part
 from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
+from .primitives import replicate
 from .reference import FixedOutDegree
 
 
@@ -126,6 +127,11 @@ class JITBlocks(RandomMatrix):
         return sum(self._rows), sum(self._columns)
 
     @property
+    def groups(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Lengths of its groups of rows, and of its groups of columns."""
+        return self._rows, self._columns
+
+    @property
     def grid(self) -> Grid:
         """Its layout, as ``synjit.explain`` takes it, and backends get it."""
         return self._grid([block.operands() for _, _, block in self._placed])[0]
@@ -191,6 +197,7 @@ class JITBlocks(RandomMatrix):
         vector, events = operand(self, other)
         axes = rank(vector)
         value, unit = validation.check_operand(vector, "x", self.shape, False, axes)
+        value = replicate(value)
         ready = all(not b.transposed and 0 not in b.shape for _, _, b in self._placed)
         if not (events and ready):
             return self._one_by_one(value, unit, events)

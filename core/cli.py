@@ -127,6 +127,12 @@ def _parser() -> argparse.ArgumentParser:
         help="needs no matplotlib; writes summary.json only, and that with --out only",
     )
     demo.add_argument("--backend", help="name; without one, the best that conforms")
+    demo.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        help="cut the network over so many; a CPU is made to pass for them (1)",
+    )
     demo.set_defaults(run=_demo)
 
     export = command("export", "write a network to files that other simulators read")
@@ -259,8 +265,12 @@ def _support_table(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    import jax
+
     from synjit import demo
 
+    if options.devices > 1:
+        jax.config.update("jax_num_cpu_devices", options.devices)
     try:
         demo.run(
             scale=options.scale,
@@ -270,6 +280,7 @@ def _demo(options: argparse.Namespace) -> int:
             out=options.out or (None if options.no_pictures else "demo-out"),
             backend=options.backend,
             pictures=not options.no_pictures,
+            devices=options.devices,
         )
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(error) from error

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -18,6 +19,7 @@ from .evaluation import Family, coefficients, evaluate
 from .hookspecs import Matrix, Problem, Product, Rule
 from .inspection.methods import Part
 from .matrix import RandomMatrix, is_key, operand, rank
+from .primitives import replicate
 from .reference import Bernoulli, FixedOutDegree, Weights
 
 
@@ -255,6 +257,7 @@ class JITMatrix(RandomMatrix):
         """Multiply an array of one or two axes, called by its name in errors."""
         shape, transpose = self._stored_shape, self.transposed
         value, unit = validation.check_operand(x, name, shape, transpose, axes)
+        value = replicate(value)
         result = self._product(product, value[:, None] if axes == 1 else value, unit)
         return result[:, 0] if axes == 1 else result
 
@@ -263,19 +266,9 @@ class JITMatrix(RandomMatrix):
         factors = [*own.parameters, *([] if value is None else [value])]
         dtype = validation.result_dtype(*factors)
         accurate = validation.compute_dtype(dtype)
-        problem = Problem(
-            product=product,
-            shape=self._stored_shape,
-            transpose=self.transposed and product != "dense",
-            batch=0,
-            dtype=str(accurate) if product == "floats" else "int32",
-            corder=self.corder,
-            log2_chunk=own.log2_chunk,
-            weights=len(own.matrix.weights),
-            platform="",
-            rule=own.rule,
-            self_connections=self.self_connections,
-        )
+        problem = self.problem(product, own)
+        if product == "floats":
+            problem = replace(problem, dtype=str(accurate))
         loc, scale = coefficients(self.family(), own.parameters, accurate)
         result = evaluate(
             loc,
@@ -288,6 +281,22 @@ class JITMatrix(RandomMatrix):
             backend=dispatch.resolve(self.backend),
         )
         return units.attach(result, own.unit, unit)
+
+    def problem(self, product: Product, own: Operands) -> Problem:
+        """State a product of integers with this matrix and its operands."""
+        return Problem(
+            product=product,
+            shape=self._stored_shape,
+            transpose=self.transposed and product != "dense",
+            batch=0,
+            dtype="int32",
+            corder=self.corder,
+            log2_chunk=own.log2_chunk,
+            weights=len(own.matrix.weights),
+            platform="",
+            rule=own.rule,
+            self_connections=self.self_connections,
+        )
 
     def operands(self) -> Operands:
         """Bring what the matrix is made of into the form that products take."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import abc
 import inspect
-from typing import Any, NoReturn, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,9 @@ import numpy as np
 from . import units, validation
 from .aliases import Factor, Numbers
 from .inspection import Inspectable
+
+if TYPE_CHECKING:
+    from .sharding import ShardedMatrix
 
 
 @jax.tree_util.register_pytree_node_class
@@ -98,6 +102,67 @@ class RandomMatrix(Inspectable):
     @abc.abstractmethod
     def _scaled(self, factor: Any) -> Self:
         """Multiply all weights by a factor that was checked."""
+
+    def shard(
+        self,
+        mesh: jax.sharding.Mesh,
+        *,
+        rows: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
+        batch: str | Sequence[str] | None = None,
+    ) -> ShardedMatrix:
+        """Cut the matrix over a mesh: each device draws its own window of it.
+
+        Events are the only thing that devices exchange for ``S @ events`` where rows
+        are cut: as packed bits, each device gets those of all. Where columns are cut,
+        the devices' integer sums are added before they are weighed. So the result has
+        the bits of one device, whatever the mesh; products of floats are within their
+        bounds.
+
+        Every vector is cut over all the devices: x over ``(columns, rows)`` and
+        ``S @ x`` over ``(rows, columns)``, the outer axis first. A result can go into
+        the next product as it is if just one of the two is given. A device's window
+        of a matrix of blocks is an equal share of the rows and of the columns of every
+        block.
+
+        Parameters
+        ----------
+        mesh : jax.sharding.Mesh
+            Of automatic or explicit axes, over the devices of one or of many processes.
+        rows, columns : str or sequence of str, optional
+            Mesh axes that rows and columns are cut over; one of the two is needed.
+        batch : str or sequence of str, optional
+            Mesh axes that a batch of vectors, x of shape (n, k), is cut over. Each of
+            its devices draws the same windows.
+
+        Returns
+        -------
+        ShardedMatrix
+            What does not divide by the number of devices is filled up with rows and
+            columns of zeros.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is no mesh, it has no such axes, or the rows or columns, filled up, would
+            go beyond 2**31 - 1.
+
+        Examples
+        --------
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> import synjit
+        >>> mesh = jax.make_mesh((jax.device_count(),), ("n",))
+        >>> M = synjit.JITNormal(1.0, 0.1, 0.5, 42, shape=(30, 50))
+        >>> S = M.shard(mesh, rows="n")
+        >>> spikes = jnp.arange(50) % 7 == 0
+        >>> y = S.rows.collect(S @ S.columns.place(spikes))
+        >>> bool((y == M @ spikes).all())
+        True
+        """
+        from .sharding import ShardedMatrix
+
+        return ShardedMatrix(self, mesh, rows, columns, batch)
 
     def __rmatmul__(self, other: Any) -> Any:
         """Multiply an array, or events, from the right."""

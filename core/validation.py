@@ -15,7 +15,7 @@ import numpy as np
 from . import reference, units
 from .binomial import traced_connectivity
 from .hookspecs import Rule
-from .primitives import replicate, undifferentiable_prob
+from .primitives import undifferentiable_prob
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 MAX_LENGTH = 2**31 - 1
@@ -264,7 +264,7 @@ def check_operand(
                 f"{name} has integers of {extremes[0]} to {extremes[1]}, which JAX "
                 f"would cut to {array.dtype}: pass floats, or enable jax_enable_x64"
             )
-    return replicate(array), unit
+    return array, unit
 
 
 def check_array(value: Any, name: str) -> None:

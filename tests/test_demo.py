@@ -14,6 +14,7 @@ from synjit.demo import Parameters, build, run, simulate
 from synjit.demo.dynamics import (
     Neurons,
     arriving,
+    connections,
     make_step,
     no_spikes,
     remember,
@@ -152,18 +153,19 @@ def test_several_spikes_of_one_neuron_are_on_their_way():
 
 
 def test_a_delay_longer_than_the_memory_for_spikes_is_refused():
-    par = Parameters(max_delay_steps=81)
+    network = build(0.01, parameters=Parameters(max_delay_steps=81))
     with pytest.raises(ValueError, match="delay of 81 steps is too long"):
-        make_step(build(0.01, parameters=par), None)
+        make_step(network, connections(network, None))
 
 
 def test_a_step_keeps_its_dtypes_under_x64(x64):
     network = build(0.005)
+    step = make_step(network, connections(network, None))
     floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
     words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
     delays = jax.ShapeDtypeStruct(floats.shape, np.uint8)
     neurons = Neurons(floats, floats, words)
-    after = jax.eval_shape(make_step(network, None), neurons, delays, floats)
+    after = jax.eval_shape(step, neurons, delays, floats)
     assert [leaf.dtype for leaf in after] == [leaf.dtype for leaf in neurons]
 
 
@@ -174,6 +176,12 @@ def test_the_same_seed_gives_the_same_spikes(activity):
     again = simulate(**SMALL, seed=1)
     assert activity.counts.sum() > 100
     assert same_spikes(activity, again)
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_several_devices_give_the_same_spikes(activity, devices):
+    assert any(size % devices for size in activity.network.sizes)
+    assert same_spikes(activity, simulate(**SMALL, seed=1, devices=devices))
 
 
 def test_another_seed_gives_others(activity):
@@ -281,3 +289,9 @@ def test_bad_transient(transient):
 def test_bad_seed(seed):
     with pytest.raises(ValueError, match=f"seed must be an integer .*, got {seed}"):
         run(scale=0.02, seed=seed)
+
+
+@pytest.mark.parametrize("devices", [0, 1.5, 1000])
+def test_bad_number_of_devices(devices):
+    with pytest.raises(ValueError, match=f"devices must be .* to the 8 .* {devices}"):
+        run(scale=0.02, duration=10, devices=devices)

@@ -15,11 +15,12 @@ import synjit
 
 README = Path(__file__).parents[1] / "README.md"
 DOCS = README.parent / "docs"
-# Pages with programs; test_contract runs that of writing-a-backend.md.
+# Pages with programs, but for those that have tests of their own.
+TESTED_ELSEWHERE = {"writing-a-backend.md", "many-devices.md"}
 PAGES = [
     page
     for page in sorted(DOCS.glob("*.md"))
-    if "```python" in page.read_text() and page.name != "writing-a-backend.md"
+    if "```python" in page.read_text() and page.name not in TESTED_ELSEWHERE
 ]
 # Names that a page takes as given.
 GIVEN = {"brainevent.md": {"spikes": np.arange(2000) % 7 == 0}}
@@ -52,25 +53,34 @@ def test_public_names(name):
         assert not untyped, f"synjit.{name} does not type {untyped}"
 
 
-def _blocks(page):
-    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+def run_blocks(page, names):
+    """Run the Python blocks of a page one after the other; returns their number."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    promotion = jax.numpy_dtype_promotion("standard")
+    with promotion, jax.numpy_rank_promotion("allow"):  # as users have them
+        for block in blocks:
+            exec(block, names)
+    return len(blocks)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_page_runs(page):
-    names = dict(GIVEN.get(page.name, {}))
-    promotion = jax.numpy_dtype_promotion("standard")
-    with promotion, jax.numpy_rank_promotion("allow"):  # as users have them
-        for block in _blocks(page):
-            exec(block, names)
+    assert run_blocks(page, dict(GIVEN.get(page.name, {})))
 
 
 def test_the_readme_runs():
     names = {}
-    blocks = _blocks(README)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(block, names)
-    spikes, n = names["jnp"].arange(names["n"]) % 7 == 0, names["n"]
-    whole = synjit.binary_jitnmv(1.0, 0.1, 0.01, spikes, 42, shape=(n, n))
-    assert (names["step"](spikes) == whole).all()
+    assert run_blocks(README, names) == 3
+    assert names["mesh"].size > 1
+    whole = names["B"] @ (names["jnp"].arange(100) % 7 == 0)
+    assert (names["S"].rows.collect(names["current"]) == whole).all()
+
+
+def test_the_page_on_many_devices_runs(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    names = {"folder": tmp_path}
+    assert run_blocks(DOCS / "many-devices.md", names) == 4
+    M, spikes = names["M"], names["spikes"]
+    assert (names["S"].rows.collect(names["current"]) == M @ spikes).all()
+    assert names["gradient"].matrix.w_loc == names["n"]
+    assert (names["later"] == names["right"]).all()

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A step of a small microcircuit, its rows cut over four devices: the same bits."""
+"""A step of a small microcircuit, its neurons cut over devices: the same bits."""
 
 import functools
 
 import brainunit as u
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import PartitionSpec as P
 
 from synjit.demo import Parameters, build
-from synjit.demo.dynamics import drive, make_step
+from synjit.demo.dynamics import connections, drive, make_step
 from synjit.demo.simulation import _initial_state
 
 SIZES = {"L4E": 240, "L4I": 80}
@@ -31,60 +29,49 @@ def network():
 
 @functools.cache
 def whole_step():
-    return make_step(network(), None)
+    return make_step(network(), connections(network(), None))
 
 
 @functools.cache
-def mesh():
+def sharded(devices=DEVICES):
     auto = (jax.sharding.AxisType.Auto,)
-    return jax.make_mesh((DEVICES,), ("rows",), axis_types=auto)
+    mesh = jax.make_mesh((devices,), ("rows",), axis_types=auto)
+    return connections(network(), None).shard(mesh, rows="rows")
 
 
 @functools.cache
-def sharded_step():
-    return jax.shard_map(
-        make_step(network(), None, axis="rows"),
-        mesh=mesh(),
-        in_specs=P("rows"),
-        out_specs=P("rows"),
-    )
+def sharded_step(devices=DEVICES):
+    return make_step(network(), sharded(devices))
 
 
 @functools.cache
 def inputs():
     direct = [current.to_decimal(u.pA) for current in network().background]
     driven = np.repeat(drive(network(), np.array(direct)), network().sizes)
-    delays = jnp.asarray(np.concatenate(network().delays), jnp.uint8)
-    neurons = _initial_state(network()).neurons
-    return neurons, delays, jnp.asarray(driven, jnp.float32)
+    delays = np.concatenate(network().delays).astype(np.uint8)
+    neurons = _initial_state(network(), sharded(1).columns).neurons
+    return neurons, delays, driven.astype(np.float32)
 
 
-@functools.cache
-def shares():
-    """Numbers of the neurons, device by device: its share of every population."""
-    starts = np.cumsum((0, *network().sizes[:-1]))
-    return np.concatenate(
-        [
-            start + device * (size // DEVICES) + np.arange(size // DEVICES)
-            for device in range(DEVICES)
-            for start, size in zip(starts, network().sizes, strict=True)
-        ]
-    )
+def place(tree, devices=DEVICES):
+    return jax.tree.map(sharded(devices).columns.place, jax.tree.map(np.asarray, tree))
 
 
-def in_shares(tree):
-    return jax.tree.map(lambda array: array[..., shares()], tree)
+def collect(tree, devices=DEVICES):
+    return jax.tree.map(sharded(devices).rows.collect, tree)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def run(step, steps, given):
-    """Take some steps; the neurons then, and who spiked when."""
+    """Take some steps; the neurons then, and who spiked when, (neurons, steps)."""
     neurons, delays, driven = given
 
     def one(neurons, _):
         neurons = step(neurons, delays, driven)
         return neurons, neurons.ages & 127 == 1
 
-    return jax.jit(lambda n: jax.lax.scan(one, n, length=steps))(neurons)
+    neurons, spikes = jax.lax.scan(one, neurons, length=steps)
+    return neurons, spikes.T
 
 
 def assert_same(got, right):
@@ -102,27 +89,49 @@ def test_a_part_of_the_model():
     )
 
 
-def test_sharded_by_rows_it_takes_the_same_steps():
+@pytest.mark.parametrize("devices", [3, DEVICES])  # of which 3 does not divide 80
+def test_on_devices_it_takes_the_same_steps(devices):
     right = run(whole_step(), 200, inputs())
     assert right[1].sum() > sum(network().sizes)  # each neuron spikes once or so
-    assert_same(run(sharded_step(), 200, in_shares(inputs())), in_shares(right))
+    got = run(sharded_step(devices), 200, place(inputs(), devices))
+    assert got[0].ages.sharding == sharded(devices).rows.sharding()
+    assert_same(collect(got, devices), right)
 
 
 def test_each_device_is_asked_for_its_rows_only():
-    text = str(jax.make_jaxpr(sharded_step())(*inputs()))
+    text = str(jax.make_jaxpr(sharded_step())(*place(inputs())))
     assert f"shape=({sum(SIZES.values()) // DEVICES}, " in text
     assert f"shape=({sum(SIZES.values())}, " not in text
+
+
+def test_a_step_exchanges_packed_spikes_and_nothing_else():
+    text = jax.jit(sharded_step()).lower(*place(inputs())).compile().as_text()
+    exchanged = [line for line in text.splitlines() if "replica_groups" in line]
+    assert len(exchanged) == 1
+    assert f"u8[{DEVICES},{sum(SIZES.values()) // DEVICES // 8}]" in exchanged[0]
+    assert " all-gather" in exchanged[0]
+
+
+def test_a_stored_run_goes_on_with_the_same_spikes_on_other_devices(tmp_path):
+    checkpoint = pytest.importorskip("orbax.checkpoint")
+    neurons, delays, driven = place(inputs())
+    _, right = run(sharded_step(), 200, (neurons, delays, driven))
+    half, first = run(sharded_step(), 100, (neurons, delays, driven))
+    with checkpoint.StandardCheckpointer() as storage:
+        storage.save(tmp_path / "half", collect(half)._asdict())
+        storage.wait_until_finished()
+        back = storage.restore(tmp_path / "half")
+    given = place((type(half)(**back), *inputs()[1:]), devices=2)
+    _, second = run(sharded_step(2), 100, given)
+    assert second.any()
+    got = np.concatenate([collect(first), collect(second, devices=2)], axis=1)
+    np.testing.assert_array_equal(got, collect(right))
 
 
 def on_leaves(step):
     """Take and give plain lists of arrays, which need no types to be stored."""
     tree = jax.tree.structure(inputs())
     return jax.jit(lambda *leaves: jax.tree.leaves(step(*tree.unflatten(leaves))))
-
-
-def on_devices(given):
-    """Cut all that is by neuron over the devices."""
-    return jax.device_put(given, jax.NamedSharding(mesh(), P("rows")))
 
 
 def stored_and_loaded(step, leaves, platforms):
@@ -136,19 +145,20 @@ def stored_and_loaded(step, leaves, platforms):
     return jax.export.deserialize(artifact.serialize())
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-def test_one_artifact_for_all_platforms(sharded):
+@pytest.mark.parametrize("devices", [0, DEVICES])
+def test_one_artifact_for_all_platforms(devices):
     platforms = ("cpu", "cuda", "tpu")
-    if sharded and jax.__version_info__ >= (0, 11):
+    if devices and jax.__version_info__ >= (0, 11):
         platforms = ("cpu", "tpu")  # it lowers for CUDA on a mesh of GPUs only
     state, _ = run(whole_step(), 90, inputs())  # spikes are on their way
-    given = state, *inputs()[1:]
-    if sharded:
-        given = in_shares(given)
-    step = on_leaves(sharded_step() if sharded else whole_step())
-    leaves = jax.tree.leaves(on_devices(given) if sharded else given)
+    given = (state, *inputs()[1:])
+    if devices:
+        given = place(given)
+    step = on_leaves(sharded_step() if devices else whole_step())
+    leaves = jax.tree.leaves(given)
     right = step(*leaves)
-    assert not np.array_equal(right[1], step(*jax.tree.leaves(inputs()))[1])
+    still = place(inputs()) if devices else inputs()
+    assert not np.array_equal(right[1], step(*jax.tree.leaves(still))[1])
     back = stored_and_loaded(step, leaves, platforms)
-    assert back.nr_devices == (DEVICES if sharded else 1)
+    assert back.nr_devices == max(devices, 1)
     assert_same(jax.jit(back.call)(*leaves), right)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import brainunit as u
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from synjit import JITBlocks, JITNormal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from synjit.sharding import ShardedMatrix
 
     from .microcircuit import Array, Network
 
@@ -68,32 +69,17 @@ class Neurons(NamedTuple):
     ages: Array  # (n,) uint32, of the last spikes
 
 
-def connections(
-    network: Network, backend: str | None, shares: int = 1, share: Array = 0
-) -> JITBlocks:
-    """All connections, or those onto one of equal shares of every population.
-
-    Raises
-    ------
-    ValueError
-        A population cannot be cut into as many equal shares.
-    """
-    uneven = [size for size in network.sizes if size % shares]
-    if uneven:
-        raise ValueError(
-            f"{shares} devices cannot share populations of {uneven} neurons equally"
-        )
+def connections(network: Network, backend: str | None) -> JITBlocks:
+    """All connections, a block for each pair of populations that has any."""
     count = len(network.sizes)
     blocks: list[list[JITNormal | None]] = [[None] * count for _ in range(count)]
     for block in network.blocks:
-        rows, columns = block.shape[0] // shares, block.shape[1]
         blocks[block.target][block.source] = JITNormal(
             block.w_loc,
             block.w_scale,
             block.prob,
             block.seed,
-            shape=(rows, columns),
-            origin=(share * rows, 0),
+            shape=block.shape,
             backend=backend,
         )
     return JITBlocks(blocks)
@@ -108,14 +94,13 @@ def drive(network: Network, direct: Array) -> Array:
 
 
 def make_step(
-    network: Network, backend: str | None, axis: str | None = None
+    network: Network, matrix: JITBlocks | ShardedMatrix
 ) -> Callable[[Neurons, Array, Array], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
-    With the name of a mesh axis, it is a step inside ``jax.shard_map`` over it: each
-    device has its share of every population, population after population, and gets the
-    spikes of all. It draws the synapses of its own neurons, the rows of W, and no
-    others.
+    The matrix is that of the ``connections``. If it is sharded, all arrays are in the
+    order of its devices: each has a share of every population, and draws the synapses
+    of its own neurons, the rows of W.
 
     The arguments of a step are the neurons, the delays and the ``drive`` of each.
 
@@ -143,17 +128,6 @@ def make_step(
             " on their way"
         )
 
-    def synaptic_input(events: Array) -> Array:
-        if axis is None:
-            return connections(network, backend) @ events
-        shares, share = lax.axis_size(axis), lax.axis_index(axis)
-        events = lax.all_gather(events, axis)
-        starts = np.cumsum(network.sizes[:-1]) // shares
-        populations = [e.ravel() for e in jnp.split(events, starts, axis=1)]
-        return connections(network, backend, shares, share) @ jnp.concatenate(
-            populations
-        )
-
     def step(neurons: Neurons, delays: Array, driven: Array) -> Neurons:
         # Each line needs the one before, so that arrays can be written in place.
         v = decay_v * neurons.potential + from_current * neurons.current
@@ -161,7 +135,7 @@ def make_step(
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
-        arrived = synaptic_input(arriving(ages, delays)).to_decimal(u.pA)
+        arrived = (matrix @ arriving(ages, delays)).to_decimal(u.pA)
         current = decay_i * neurons.current + arrived.astype(jnp.float32)
         return Neurons(v, current, ages)
 

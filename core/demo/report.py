@@ -37,12 +37,13 @@ def run(
     backend: str | None = None,
     *,
     pictures: bool = True,
+    devices: int = 1,
 ) -> Activity:
     """Simulate the microcircuit and print what it is, does and did.
 
     Parameters
     ----------
-    scale, duration, transient, seed, backend
+    scale, duration, transient, seed, backend, devices
         As for `simulate`.
     out : path, optional
         Folder for the pictures and `summary.json`; without one, neither is made.
@@ -62,7 +63,7 @@ def run(
     if folder:
         drawn = FILES if pictures else ()
         check_writable(*(folder / name for name in (*drawn, SUMMARY)))
-    activity = simulate(scale, duration, transient, seed, backend, report=_say)
+    activity = simulate(scale, duration, transient, seed, backend, _say, devices)
     _say("")
     _say(table(activity))
     _say("")

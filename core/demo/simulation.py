@@ -14,12 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
-from .dynamics import Neurons, drive, make_step, no_spikes, youngest
+from .dynamics import Neurons, connections, drive, make_step, no_spikes, youngest
 from .microcircuit import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from jax.sharding import Mesh
+
+    from synjit.cut import Cut
+    from synjit.sharding import ShardedMatrix
 
     from .microcircuit import Array, Network, Quantity
 
@@ -91,6 +97,7 @@ def simulate(
     seed: int = 0,
     backend: str | None = None,
     report: Callable[[str], None] | None = None,
+    devices: int = 1,
 ) -> Activity:
     """Run the network for `transient`, then for `duration`, and measure the latter.
 
@@ -112,23 +119,36 @@ def simulate(
         Passed on to `synjit.JITNormal`.
     report : callable, optional
         Is given a line of text on the progress now and then.
+    devices : int
+        The network is cut over so many of ``jax.devices()``, those of other processes
+        among them: each has a share of every population. The spikes are the same,
+        however many there are.
 
     Returns
     -------
     Activity
+
+    Raises
+    ------
+    ValueError
+        An argument is not what is said above.
     """
     say = report or (lambda _line: None)
     warmup = _milliseconds("transient", transient, least=0)
     length = _milliseconds("duration", duration, least=1)
+    mesh = _mesh(devices)
     network = build(scale, seed)
     say(str(network))
+    if devices > 1:
+        say(f"  on {devices} devices, {sum(network.sizes) / devices:,.0f} neurons each")
     populations = network.parameters.populations
     sampled = tuple(
         min(size, math.ceil(SAMPLED * p.size))
         for size, p in zip(network.sizes, populations, strict=True)
     )
-    state = _initial_state(network)
-    program = _compiler(network, sampled, backend, say)
+    matrix = connections(network, backend).shard(mesh, rows="neurons")
+    state = _initial_state(network, matrix.columns)
+    program = _compiler(network, matrix, sampled, say)
 
     wall = 0.0
     counts: list[np.ndarray] = []
@@ -192,46 +212,72 @@ def _spikes(
     return times[order], ids[order]
 
 
-def _initial_state(network: Network) -> State:
+def _mesh(devices: int) -> Mesh:
+    """One axis, over the first devices there are."""
+    found = jax.devices()
+    if not isinstance(devices, int) or not 1 <= devices <= len(found):
+        raise ValueError(
+            f"devices must be an integer from 1 to the {len(found)} that JAX has here, "
+            f"got {devices!r}; on a CPU, jax_num_cpu_devices says how many there are"
+        )
+    auto = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((devices,), ("neurons",), auto, devices=found[:devices])
+
+
+def _initial_state(network: Network, cut: Cut) -> State:
     """Drawn potentials, no synaptic currents, no spikes yet."""
     par = network.parameters
     above_rest = np.concatenate(network.v0) - par.v_rest.to_decimal(u.mV)
-    potential = jnp.asarray(above_rest, jnp.float32)
-    ages = no_spikes(len(potential))
-    neurons = Neurons(potential, jnp.zeros_like(potential), ages)
     rates = [p.published_rate.to_decimal(u.Hz) for p in par.populations]
-    return State(neurons, jnp.array(rates, jnp.float32))
+    neurons = Neurons(
+        cut.place(above_rest.astype(np.float32)),
+        cut.place(np.zeros(len(above_rest), np.float32)),
+        jax.jit(lambda: no_spikes(cut.length), out_shardings=cut.sharding())(),
+    )
+    everywhere = NamedSharding(cut.mesh, PartitionSpec())
+    return State(neurons, jax.device_put(np.array(rates, np.float32), everywhere))
 
 
 def _compiler(
     network: Network,
+    matrix: ShardedMatrix,
     sampled: tuple[int, ...],
-    backend: str | None,
     say: Callable[[str], None],
 ) -> Callable[[int, State], Callable[[State], tuple[State, Record]]]:
     """Compile the loop ahead of time, once for every length of a slice."""
-    delays = np.concatenate(network.delays).astype(np.uint8)
-    millisecond = _make_millisecond(network, sampled, backend)
+    cut = matrix.columns
+    delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
+    # Populations count from 1 on; 0 is what fills up the devices' shares.
+    count = len(network.sizes)
+    populations = cut.place(np.repeat(np.arange(1, count + 1), network.sizes))
+    millisecond = _make_millisecond(network, matrix, sampled)
+    everywhere = NamedSharding(cut.mesh, PartitionSpec())
+    shardings = (State(Neurons(*[cut.sharding()] * 3), everywhere), everywhere)
 
-    @partial(jax.jit, static_argnames="length")
-    def loop(state: State, delays: Array, length: int) -> tuple[State, Record]:
-        return lax.scan(lambda s, _: millisecond(s, delays), state, length=length)
+    @partial(jax.jit, static_argnames="length", out_shardings=shardings)
+    def loop(
+        state: State, delays: Array, populations: Array, length: int
+    ) -> tuple[State, Record]:
+        return lax.scan(
+            lambda s, _: millisecond(s, delays, populations), state, length=length
+        )
 
     programs: dict[int, Any] = {}
 
     def program(length: int, state: State) -> Callable[[State], tuple[State, Record]]:
         if length not in programs:
             start = time.perf_counter()
-            programs[length] = loop.lower(state, delays, length=length).compile()
+            lowered = loop.lower(state, delays, populations, length=length)
+            programs[length] = lowered.compile()
             elapsed = time.perf_counter() - start
             say(f"  compiled a loop over {length} ms in {elapsed:.1f} s")
-        return lambda state: programs[length](state, delays)
+        return lambda state: programs[length](state, delays, populations)
 
     return program
 
 
 def _make_millisecond(
-    network: Network, sampled: tuple[int, ...], backend: str | None
+    network: Network, matrix: ShardedMatrix, sampled: tuple[int, ...]
 ) -> Callable[..., tuple[State, Record]]:
     """One millisecond: its time steps, then who has spiked in it, at most once."""
     par = network.parameters
@@ -239,20 +285,21 @@ def _make_millisecond(
     rate_of_one = np.array([1e3 / size for size in network.sizes], np.float32)
     background = np.array([i.to_decimal(u.pA) for i in network.background], np.float32)
     lost_input = np.array(network.lost_input, np.float32)
-    populations = np.repeat(np.arange(len(network.sizes)), network.sizes)
-    starts = np.cumsum(network.sizes[:-1])
-    step = make_step(network, backend)
+    step = make_step(network, matrix)
 
-    def millisecond(state: State, delays: Array) -> tuple[State, Record]:
+    def millisecond(
+        state: State, delays: Array, populations: Array
+    ) -> tuple[State, Record]:
         direct = background + lost_input @ state.rates
-        driven = drive(network, direct)[populations]
+        driven = jnp.pad(drive(network, direct), (1, 0))[populations]
         neurons, _ = lax.scan(
             lambda n, _: (step(n, delays, driven), None),
             state.neurons,
             length=steps,
         )
         age = youngest(neurons.ages)
-        ages = jnp.split(jnp.where(age <= steps, age, 0).astype(jnp.uint8), starts)
+        age = jnp.where(age <= steps, age, 0).astype(jnp.uint8)
+        ages = [group.ravel() for group in matrix.columns.by_group(age)]
         counts = jnp.stack([(a != 0).sum(dtype=jnp.int32) for a in ages])
         sample = tuple(a[:k] for a, k in zip(ages, sampled, strict=True))
         rates = counts.astype(jnp.float32) * rate_of_one

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a matrix on many devices scales: what is counted, measured, and then modelled.
+
+    python benchmarks/scaling.py
+
+prints the tables of ``docs/many-devices.md``. Drawing is measured as CPU time, of the
+windows that devices would have, one after the other on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+
+if __name__ == "__main__":  # before JAX is imported
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    os.environ["SYNJIT_NUM_THREADS"] = "1"  # threads that wait would be counted
+
+import math
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+import synjit
+from synjit import reference
+from synjit.demo import build
+from synjit.demo.dynamics import Neurons, connections, make_step
+
+BITS = {"pred": 8, "u8": 8, "s32": 32, "f32": 32}
+
+
+# --- counted ----------------------------------------------------------------------
+
+
+def exchanged_bytes(program: str) -> int:
+    """Bytes that a device has received after the collectives of a compiled program."""
+    found = re.findall(
+        r"= (\w+)\[([\d,]*)\]\S* (?:all-gather|reduce-scatter|all-reduce|all-to-all"
+        r"|collective-permute)(?:-start)?\(",
+        program,
+    )
+    return sum(
+        math.prod(int(n) for n in shape.split(",")) * BITS[kind] // 8
+        for kind, shape in found
+    )
+
+
+def chunks_touched(rows: int, prob: float, parts: int) -> float:
+    """Mean number of chunks that one of equal windows of the rows touches."""
+    chunk = 1 << reference.draw.log2_chunk(prob)
+    share = -(-rows // parts)
+    starts = np.arange(parts) * share
+    return float(np.mean((starts + share - 1) // chunk - starts // chunk + 1))
+
+
+def microcircuit(devices: int) -> tuple[int, int, float, float]:
+    """Count a step of the full microcircuit on some devices.
+
+    Returns
+    -------
+    tuple
+        Bytes that a device receives; bytes of its memory, arguments and results
+        included; connections onto its neurons, and connections that it lists, of
+        a spike of a mean neuron.
+    """
+    network = build(1.0)
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((devices,), ("neurons",), axis_types=auto)
+    matrix = connections(network, None).shard(mesh, rows="neurons")
+    cut = matrix.columns
+
+    def argument(dtype: str) -> Any:
+        return jax.ShapeDtypeStruct((cut.length,), dtype, sharding=cut.sharding())
+
+    neurons = Neurons(argument("float32"), argument("float32"), argument("uint32"))
+    step = jax.jit(make_step(network, matrix))
+    compiled = step.lower(neurons, argument("uint8"), argument("float32")).compile()
+    sizes = compiled.memory_analysis()
+    memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    memory += sizes.temp_size_in_bytes
+    own = listed = 0.0
+    for block in network.blocks:
+        rows, columns = block.shape
+        share = columns / sum(network.sizes)
+        chunk = 1 << reference.draw.log2_chunk(block.prob)
+        touched = chunks_touched(rows, block.prob, devices)
+        own += share * block.prob * rows / devices
+        listed += share * touched * min(block.prob * chunk, rows / devices)
+    return exchanged_bytes(compiled.as_text()), memory, own, listed
+
+
+# --- measured ---------------------------------------------------------------------
+
+ROWS, COLUMNS, ACTIVE, PROB = 1 << 20, 1 << 17, 4096, 1e-3
+
+
+def drawing_seconds(parts: int) -> float:
+    """CPU time of a device's product, its rows one of so many equal windows."""
+    matrix = synjit.JITNormal(0.0, 1.0, PROB, 42, shape=(ROWS // parts, COLUMNS))
+    rng = np.random.default_rng(0)
+    events = np.zeros(COLUMNS, bool)
+    events[rng.choice(COLUMNS, ACTIVE, replace=False)] = True
+    product = jax.jit(lambda x: matrix @ x)
+    x = jax.device_put(events)
+    product(x).block_until_ready()
+    times = []
+    for _ in range(7):
+        repeats = 5
+        start = time.process_time()
+        for _ in range(repeats):
+            product(x).block_until_ready()
+        times.append((time.process_time() - start) / repeats)
+    return min(times)
+
+
+# --- modelled ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a device takes, in seconds.
+
+    Attributes
+    ----------
+    keys, listed, added : float
+        To make the key words of a chunk, to list one of its connections, and to add
+        one that is in the window.
+    row : float
+        To write a neuron's input, and to update the neuron.
+    byte : float
+        To receive a byte of the others' spikes.
+    exchange : float
+        To begin an exchange among two devices; among D, log2(D) times that.
+    """
+
+    keys: float
+    listed: float
+    added: float
+    row: float
+    byte: float = 1 / 50e9
+    exchange: float = 5e-6
+
+
+# An H100, as docs/gpu.md estimates it: keys are some 900 instructions, a connection
+# some 100, of 1.5 * 10^13 a second.
+ACCELERATOR = Machine(keys=6e-11, listed=5e-12, added=2e-12, row=2e-11)
+RATE, STEP = 3, 1e-4  # spikes/s of a neuron, s
+
+
+def drawing(
+    machine: Machine, rows: float, prob: float, active: float, parts: int
+) -> float:
+    """Time to draw the active columns of one window of the rows."""
+    chunk = 1 << reference.draw.log2_chunk(prob)
+    window = rows / parts
+    touched = max(1.0, window / chunk)
+    listed = touched * min(prob * chunk, window)
+    of_column = touched * machine.keys + listed * machine.listed
+    of_column += prob * window * machine.added
+    return active * of_column + window * machine.row
+
+
+def exchange(machine: Machine, neurons: float, parts: int) -> float:
+    """Time to receive the packed spikes of all."""
+    begin = machine.exchange * math.log2(parts) if parts > 1 else 0
+    return begin + neurons / 8 * machine.byte
+
+
+def fitted(measured: dict[int, float]) -> Machine:
+    """Fit two costs to two windows: of a chunk of rows, and of next to none of it."""
+    chunk = 1 << reference.draw.log2_chunk(PROB)
+    keys, row = 15e-9, 1e-9  # docs/speed.md
+    whole, scrap = measured[ROWS // chunk] / ACTIVE, measured[1024] / ACTIVE
+    listed = (scrap - keys) / (PROB * chunk)
+    return Machine(keys, listed, (whole - scrap) / (PROB * chunk), row)
+
+
+def main() -> None:
+    """Print the tables."""
+    print("| devices | bytes received | memory, MB | connections | listed |")
+    for devices in (1, 2, 4, 8):
+        received, memory, own, listed = microcircuit(devices)
+        print(
+            f"| {devices} | {received:,} | {memory / 1e6:.2f} | {own:.0f} "
+            f"| {listed:.0f} |"
+        )
+    measured = {parts: drawing_seconds(parts) for parts in (1, 2, 4, 16, 64, 256, 1024)}
+    machine = fitted(measured)
+    print(f"\n{machine}\n")
+    print("| devices | rows | connections of a column | ms | model |")
+    for parts, seconds in measured.items():
+        model = drawing(machine, ROWS, PROB, ACTIVE, parts)
+        print(
+            f"| {parts:,} | {ROWS // parts:,} | {PROB * ROWS / parts:.3g} "
+            f"| {seconds * 1e3:.2f} | {model * 1e3:.2f} |"
+        )
+    print("\n| neurons | devices | drawing, ms | exchange, ms | MB of events |")
+    for neurons in (1e8, 1e9, 2e9):
+        for parts in (64, 512, 4096):
+            active = neurons * RATE * STEP
+            took = drawing(ACCELERATOR, neurons, 1e4 / neurons, active, parts)
+            wait = exchange(ACCELERATOR, neurons, parts)
+            print(
+                f"| {neurons:.0e} | {parts} | {took * 1e3:.3f} | {wait * 1e3:.3f} "
+                f"| {neurons / 1e6:,.0f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()
