@@ -198,6 +198,7 @@ def test_linear_transpose(name, transpose, backend):
     same(back, dense(LOC, SCALE, not transpose) @ y)
 
 
+@pytest.mark.quick
 def test_the_adjoint_identity(backend):
     shape = (500, 700)
     rng = np.random.default_rng(0)
@@ -236,6 +237,7 @@ def test_a_vector_of_booleans_or_integers_has_no_derivative(backend):
         assert not change.any()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
 def test_by_prob_there_is_a_clear_error(wrap, backend):
     def f(prob):

@@ -42,6 +42,7 @@ def test_examples(name):
     assert found.attempted > 1
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", synjit.__all__)
 def test_public_names(name):
     thing = getattr(synjit, name)
@@ -65,6 +66,7 @@ def test_the_page_runs(page):
             exec(block, names)
 
 
+@pytest.mark.quick
 def test_the_readme_runs():
     names = {}
     blocks = _blocks(README)

@@ -80,6 +80,7 @@ def test_conforms_when_interpreted(case):
     assert report.passed, report.failures[0].reason
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("prob", [0.0, 0.1, 1.0])
 def test_traced_law_gives_the_same(prob):
     case = Case("events", prob, (700, 40), batch=2)
@@ -273,6 +274,7 @@ def test_interpreted_atomics_add_up_repeated_indices():
 # --- the door ---------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_refuses_in_words_what_it_cannot_count():
     hook = registry().backends[NAME].hook
     large = Problem("dense", (2**16, 2**16), False, 0, "int32", True, 8, 2048, "cuda")

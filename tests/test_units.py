@@ -19,6 +19,7 @@ def product(name, w_loc, w_scale, x, backend):
     return function(w_loc, w_scale, 0.5, x, SEED, shape=SHAPE, backend=backend)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", ["binary_jitnmv", "jitnmv"])
 def test_weight_unit_times_vector_unit(name, backend):
     plain = product(name, 1.0, 0.1, jnp.asarray(X), backend)

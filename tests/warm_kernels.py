@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile all CPU kernels into the cache, in two processes; instant where they are kept.
+"""Compile all CPU kernels into the cache, in two processes, unless they are there.
 
 Tests that run at the same time would otherwise compile each kernel once a process.
 """
@@ -10,7 +10,7 @@ from synjit.backends.numba_cpu import ffi
 
 
 def load_all(step: int) -> None:
-    """Load every kernel, in this order or the other: compile what is not in the cache."""
+    """Load every kernel, in this order or the other; compile what is not kept."""
     for register in list(ffi.targets().values())[::step]:
         register()
 
