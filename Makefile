@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-JOBS ?= 2  # processes of the tests, of 1 to 1.5 GB each
+# Processes of the tests, each of 1 to 1.5 GB.
+JOBS ?= 2
 
 .PHONY: help demo test test-quick matrix orders check release-check bench stats crush \
   page aot aot-gpu aot-tpu clean

@@ -76,8 +76,12 @@ def describe(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=describe)
 def test_conforms_when_interpreted(case):
-    report = conformance.run(registry().backends[NAME], "cpu", [case])
-    assert report.passed, report.failures[0].reason
+    assert conformance.check(NAME, case) == ""
+
+
+def test_conforms_when_called_from_threads():
+    check = conformance.Check("threads", Case("events", 0.5, (60, 30)))
+    assert conformance.check(NAME, check) == ""
 
 
 @pytest.mark.quick
@@ -129,8 +133,7 @@ def test_columns_cut_into_bands_give_the_same(monkeypatch):
     case = Case("events", 0.1, (300, 40))
     problem = problem_of(case, "cpu")
     assert len(calls._bands(problem, case.operand())) == 2
-    report = conformance.run(registry().backends[NAME], "cpu", [case])
-    assert report.passed, report.failures[0].reason
+    assert conformance.check(NAME, case) == ""
 
 
 def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
