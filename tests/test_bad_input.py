@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input gets an error that names the argument, what it was and what it may be."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -212,6 +214,11 @@ def test_without_a_seed_one_is_drawn_and_can_be_read_back():
     np.testing.assert_array_equal(call(seed=seed), first)
     call(seed=None)
     assert synjit.last_seed() != seed
+
+
+def test_there_is_no_last_seed_before_one_is_drawn():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(LookupError, match="seed"):
+        pool.submit(synjit.last_seed).result()
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
