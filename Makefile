@@ -5,13 +5,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test orders check bench stats crush page nest aot aot-gpu aot-tpu clean
+# Processes of the tests, each of 1 to 1.5 GB.
+JOBS ?= 2
+
+.PHONY: help demo test test-quick matrix orders check release-check bench stats crush \
+  page nest aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
+	@echo "make test-quick    one test or two of each promise (a minute)"
+	@echo "make matrix        the tests on each Python and JAX that is supported (an hour)"
+	@echo "make release-check build, install and try what would be released (half an hour)"
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
-	@echo "make check  formatting, lint and types"
+	@echo "make check  formatting, lint, types and workflows"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
@@ -22,17 +29,47 @@ help:
 
 $(VENV)/ready: pyproject.toml
 	@echo "== setting up Python packages in $(VENV) (once; a minute or two)"
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("synjit needs Python 3.11 to 3.13, and this is %d.%d: say make PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("synjit needs Python 3.11 or newer, and this is %d.%d: say make PYTHON=python3.12" % v)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev \
+	  --editable . --editable examples/synjit-xla
 	@touch $@
 
 demo: $(VENV)/ready
 	@$(BIN)/synjit demo --scale 1.0 --duration 1000 --out demo-out
 
 test: $(VENV)/ready
+	@echo "== kernels"
+	@$(BIN)/python tests/warm_kernels.py
 	@echo "== tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(TESTS)
+
+test-quick: $(VENV)/ready
+	@$(BIN)/python -m pytest -m quick
+
+# ROWS=3.12-jax0.12 for one of them, TESTS=tests/test_units.py for some of the tests.
+TOX := .venv-tox
+$(TOX)/ready: pyproject.toml
+	@$(PYTHON) -m venv $(TOX)
+	@$(TOX)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(TOX)/bin/python -m pip install --quiet --disable-pip-version-check --group matrix
+	@touch $@
+
+matrix: $(TOX)/ready
+	@PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/*/bin | tr ' ' :)" \
+	  $(TOX)/bin/tox run $(if $(ROWS),-e $(ROWS)) -- $(TESTS)
+
+RELEASE := .venv-release
+$(RELEASE)/ready: pyproject.toml
+	@$(PYTHON) -m venv $(RELEASE)
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --group release
+	@touch $@
+
+# PYTHONS='3.12 3.13' for other Pythons than those that are here.
+release-check: $(RELEASE)/ready
+	@.ci/release-check $(RELEASE)/bin $(PYTHONS)
 
 orders: $(VENV)/ready
 	@echo "== every order of three transformations"
@@ -49,6 +86,9 @@ check: $(VENV)/ready
 	@cp -r reference build/types/synjit/reference
 	@cp -r backends build/types/synjit/backends
 	@cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p synjit
+	@echo "== workflows"
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/zizmor --quiet --offline --no-progress --min-severity medium .github/workflows
 
 # brainevent, to compare with, in an environment of its own.
 BRAINEVENT := .venv-brainevent
@@ -101,8 +141,9 @@ NEST_OPTIONS ?=
 $(NEST)/ready: pyproject.toml
 	@echo "== setting up $(NEST): 200 MB (once)"
 	@$(PYTHON) -m venv $(NEST)
-	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[test]' libsonata pandas
+	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check --group test \
+	  --editable . libsonata pandas
 	@$(NEST)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  $(NEST_OPTIONS) nest-simulator==3.10
 	@touch $@
@@ -143,4 +184,5 @@ aot-tpu: $(AOT_TPU)/ready
 	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) demo-out build dist *.egg-info
+	rm -rf $(VENV) $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) $(TOX) $(RELEASE) .tox \
+	  demo-out build dist *.egg-info examples/*/src/*.egg-info

@@ -6,7 +6,7 @@ Names are imported when they are first used: ``synjit.reference`` needs NumPy on
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     )
     from .seeding import last_seed, new_seed, seeds
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Backend",
@@ -177,6 +177,8 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for."""
     if name in _HOME:
         found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name == "__version__":
+        found = metadata.version("synjit")
     elif name in __all__:
         found = import_module(f"{__name__}.{name}")
     else:

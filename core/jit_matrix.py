@@ -49,7 +49,7 @@ class JITMatrix(RandomMatrix):
 
     brainunit takes apart what it finds on the left, and does not know this class. Write
     ``M * u.mV`` for ``u.mV * M``. Where the weights have a unit and x is a quantity,
-    ``x @ M`` raises: write ``M.T @ x``.
+    ``x @ M`` raises with brainunit before 0.6: write ``M.T @ x``.
 
     A matrix is a pytree whose leaves are its weights, so that ``jax.grad`` by it and
     optimisers change nothing else. A seed, ``prob`` or ``origin`` of Python or NumPy

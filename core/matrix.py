@@ -174,8 +174,9 @@ class RandomMatrix(Inspectable):
         result = self.T @ other
         if units.is_quantity(result) and _asked_by_brainunit():
             raise TypeError(
-                "x @ M is taken apart by brainunit where x is a quantity, which would "
-                "lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a matrix x"
+                "x @ M is taken apart by brainunit before 0.6 where x is a quantity, "
+                "which would lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a "
+                "matrix x, or take a newer brainunit (it needs Python 3.12)"
             )
         return result.T if result.ndim == 2 else result
 
@@ -213,7 +214,7 @@ def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
 
 
 def _asked_by_brainunit() -> bool:
-    """Whether brainunit called us, with what a quantity was made of."""
+    """Whether brainunit called us, with what a quantity was made of (before 0.6)."""
     frame, package = inspect.currentframe(), "synjit"
     while frame and package == "synjit":
         package = frame.f_globals.get("__name__", "").partition(".")[0]

@@ -315,10 +315,40 @@ ad.primitive_jvps[prob_p] = _prob_jvp
 def _batch(
     primitive: jex.Primitive, args: Any, axes: Any, **static: Any
 ) -> tuple[list[jax.Array], list[int]]:
-    """One matrix and many vectors: one product. Many matrices: one after the other."""
+    """One matrix and many vectors: one product. Many matrices: one after the other.
+
+    Where a mesh of explicit axes has cut the batch, its results are cut as it was.
+    """
+    cut = _cut_of_batch(args, axes)
     args = [replicate(arg) for arg in args]
     if all(axis is None for i, axis in enumerate(axes) if i != X):
-        return _batch_vectors(primitive, args, axes[X], **static)
+        results = _batch_vectors(primitive, args, axes[X], **static)
+    else:
+        results = _batch_matrices(primitive, args, axes, **static)
+    return [_cut_batch(result, cut) for result in results], [0] * len(results)
+
+
+def _cut_of_batch(args: Any, axes: Any) -> Any:
+    """Give the sharding of the batch's axis; None where it is not cut."""
+    for arg, axis in zip(args, axes, strict=True):
+        sharding = jax.typeof(arg).sharding
+        if axis is not None and sharding.spec[axis] is not None:
+            return sharding.update(spec=jax.sharding.PartitionSpec(sharding.spec[axis]))
+    return None
+
+
+def _cut_batch(result: jax.Array, cut: Any) -> jax.Array:
+    """Cut a result along its first axis."""
+    if cut is None:
+        return result
+    spec = jax.sharding.PartitionSpec(*cut.spec, *[None] * (result.ndim - 1))
+    return jax.sharding.reshard(result, cut.update(spec=spec))
+
+
+def _batch_matrices(
+    primitive: jex.Primitive, args: list[Any], axes: Any, **static: Any
+) -> list[jax.Array]:
+    """Make one product after the other."""
     batched = [
         jnp.moveaxis(arg, axis, 0)
         for arg, axis in zip(args, axes, strict=True)
@@ -333,13 +363,12 @@ def _batch(
         ]
         return primitive.bind(*operands, **static)
 
-    results = jax.lax.map(one, batched)
-    return results, [0] * len(results)
+    return jax.lax.map(one, batched)
 
 
 def _batch_vectors(
     primitive: jex.Primitive, args: list[Any], axis: int, **static: Any
-) -> tuple[list[jax.Array], list[int]]:
+) -> list[jax.Array]:
     """Make one product of all vectors."""
     vectors = jnp.moveaxis(args[X], axis, -1)
     length, batch, size = vectors.shape
@@ -356,7 +385,7 @@ def _batch_vectors(
         results = product(*args)
     results = [r.reshape(len(r), batch, size) for r in results]
     # First, for JAX takes it so of functions with a custom_jvp around a product.
-    return [jnp.moveaxis(r, 2, 0) for r in results], [0] * len(results)
+    return [jnp.moveaxis(r, 2, 0) for r in results]
 
 
 def _batch_weighted(

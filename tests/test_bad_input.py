@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input gets an error that names the argument, what it was and what it may be."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ def call(**changes):
     return synjit.binary_jitnmv(**arguments)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "prob", [float("nan"), -0.1, 1.5, np.float32(1.0000001), np.inf]
 )
@@ -32,12 +35,13 @@ def test_prob_that_is_no_number(prob):
 
 
 def test_a_traced_prob_outside_the_unit_interval_poisons_the_result():
-    result = jax.jit(lambda prob: call(prob=prob))(1.5)
-    assert np.isnan(result).all()
-    assert np.isnan(jax.jit(lambda prob: call(prob=prob))(jnp.nan)).all()
-    assert not np.isnan(jax.jit(lambda prob: call(prob=prob))(0.5)).any()
+    f = jax.jit(lambda prob: call(prob=prob))
+    assert np.isnan(f(1.5)).all()
+    assert np.isnan(f(jnp.nan)).all()
+    assert not np.isnan(f(0.5)).any()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("shape", [(3,), (3, 5, 1), (3, -5), (-1, 5), (2**31, 5)])
 def test_shape_that_is_none(shape):
     with pytest.raises(ValueError, match=r"shape must be two integers .* got"):
@@ -50,6 +54,7 @@ def test_shape_of_a_wrong_type(shape):
         call(shape=shape)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("vector", [np.ones(4), np.ones((5, 1)), np.ones(()), [True]])
 def test_vector_of_a_wrong_shape(vector):
     with pytest.raises(ValueError, match=r"vector must have shape \(5,\) .* got"):
@@ -129,6 +134,7 @@ def test_an_unknown_backend_lists_what_there_is():
         call(backend="nope")
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("seed", [2**64, -(2**63) - 1])
 def test_seed_out_of_range(seed):
     with pytest.raises(ValueError, match=r"seed must be .* got"):
@@ -208,6 +214,11 @@ def test_without_a_seed_one_is_drawn_and_can_be_read_back():
     np.testing.assert_array_equal(call(seed=seed), first)
     call(seed=None)
     assert synjit.last_seed() != seed
+
+
+def test_there_is_no_last_seed_before_one_is_drawn():
+    with ThreadPoolExecutor(1) as pool, pytest.raises(LookupError, match="seed"):
+        pool.submit(synjit.last_seed).result()
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])

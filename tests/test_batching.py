@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vmap equals the loop, over anything, and draws nothing twice."""
 
+import functools
 import itertools
 
 import jax
@@ -42,16 +43,34 @@ def close(a, b, *, exact=False):
 def test_over_each_argument_and_over_all(product, over, backend):
     batched = [True] * 5 if over == 5 else [i == over for i in range(5)]
 
-    def f(w_loc, w_scale, prob, vector, seed):
-        return product(w_loc, w_scale, prob, vector, seed, shape=SHAPE, backend=backend)
-
+    f = compiled(product, backend)
     arguments = [b if on else b[0] for b, on in zip(batches(), batched, strict=True)]
     axes = [0 if on else None for on in batched]
-    result = jax.jit(jax.vmap(f, in_axes=axes))(*arguments)
+
+    @jax.jit
+    def first_and_last(*arguments):
+        return [jax.vmap(f, axes, out_axes)(*arguments) for out_axes in (0, -1)]
+
     loop = np.stack([f(*pick(i, batched)) for i in range(SIZE)])
-    close(result, loop, exact=product is synjit.binary_jitnmv)
-    last = jax.vmap(f, in_axes=axes, out_axes=-1)(*arguments)
+    first, last = first_and_last(*arguments)
+    close(first, loop, exact=product is synjit.binary_jitnmv)
     close(last, loop.T)
+
+
+@functools.cache
+def compiled(product, backend):
+    return jax.jit(functools.partial(product, shape=SHAPE, backend=backend))
+
+
+def test_without_jit(backend):
+    """Each step of the rules by itself, as ``jax.lax.map`` over seeds is."""
+    w_loc, _, _, x, seeds = batches()
+
+    def f(w_loc, x, seed):
+        return synjit.jitnmv(w_loc, 0.1, 0.3, x, seed, shape=SHAPE, backend=backend)
+
+    result = jax.vmap(f)(w_loc, x, seeds)
+    close(result, np.stack([f(*each) for each in zip(w_loc, x, seeds, strict=True)]))
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -74,6 +93,7 @@ def test_any_axis_of_a_matrix_operand(binary, transpose, axis, out, backend):
     close(result, loop, exact=binary)
 
 
+@pytest.mark.quick
 def test_nested(backend):
     rng = np.random.default_rng(2)
     x = jnp.asarray(rng.random((2, 3, SHAPE[1])) < 0.3)
@@ -121,7 +141,7 @@ def test_derivatives_in_a_batch(backend):
         return jnp.sum(jnp.sin(y))
 
     for transform in (jax.grad, jax.jacfwd, jax.jacrev):
-        f = transform(loss, (0, 1, 2))
+        f = jax.jit(transform(loss, (0, 1, 2)))
         result = jax.vmap(f)(w_loc, w_scale, vector, seed)
         for i in range(SIZE):
             single = f(w_loc[i], w_scale[i], vector[i], seed[i])
@@ -154,6 +174,7 @@ def test_no_backend_is_asked_for_a_batch_of_none(binary, backend):
     assert "synjit" in str(traced(jnp.zeros((1, 5))))
 
 
+@pytest.mark.quick
 def test_a_batch_of_vectors_is_one_product(backend):
     def f(x):
         return synjit.binary_jitnmv(0.5, 0.2, 0.3, x, 7, shape=SHAPE, backend=backend)

@@ -92,6 +92,7 @@ def test_jit():
     check([jitted(prob) for prob in floats(bits)], bits)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "prob", [-0.0, -0.25, -1e-45, 1.0000001, 2.0, np.inf, -np.inf, np.nan, -np.nan]
 )

@@ -33,6 +33,7 @@ def test_help_is_plain_text(command, capsys):
     assert "`" not in told
 
 
+@pytest.mark.quick
 def test_version(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])

@@ -256,6 +256,7 @@ def test_a_function_is_the_product_by_its_class(name, corder, transpose):
     assert (result == expected).all()
 
 
+@pytest.mark.quick
 def test_signatures_are_brainevents():
     of = {
         name: list(inspect.signature(getattr(be, name)).parameters)

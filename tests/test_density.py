@@ -21,6 +21,7 @@ def dense(prob, seed=5):
     return np.asarray(primitives.dense(matrix, problem, None))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("prob", PROBS)
 def test_density_and_degrees(prob):
     mask = dense(prob) != reference.ABSENT
@@ -37,6 +38,7 @@ def test_none_and_all(prob):
     assert np.all((dense(prob) != reference.ABSENT) == bool(prob))
 
 
+@pytest.mark.quick
 def test_weights_are_normal():
     z = dense(0.5)
     z = z[z != reference.ABSENT] / 2**16

@@ -103,43 +103,41 @@ def same(ours, formula):
 
 def all_derivatives(ours, formula, arguments):
     """Compare everything that JAX can make of a function of float arguments."""
+    same(everything(ours, arguments), everything(formula, arguments))
+
+
+def everything(f, arguments):
+    """Make it in one program; ``test_transform_orders`` has it without a jit."""
     numbers = tuple(range(len(arguments)))
-    same(ours(*arguments), formula(*arguments))
-
     tangents = jax.tree.map(lambda a: jnp.cos(a) + 0.5, arguments)
-    same(jax.jvp(ours, arguments, tangents), jax.jvp(formula, arguments, tangents))
-    for i in numbers:  # one argument at a time: the others' tangents are symbolic zeros
 
-        def of_one(f, i=i):
-            return lambda a: f(*arguments[:i], a, *arguments[i + 1 :])
+    def loss(*arguments):
+        return jnp.sum(jnp.sin(f(*arguments)))
 
-        one = ((arguments[i],), (tangents[i],))
-        same(jax.jvp(of_one(ours), *one), jax.jvp(of_one(formula), *one))
+    @jax.jit
+    def compute(arguments):
+        of_one = []  # one argument at a time: the others' tangents are symbolic zeros
+        for i in numbers:
 
-    result, pull = jax.vjp(ours, *arguments)
-    _, pull_formula = jax.vjp(formula, *arguments)
-    cotangent = jnp.sin(jnp.arange(result.size, dtype=float)).reshape(result.shape)
-    same(pull(cotangent), pull_formula(cotangent))
+            def vary(a, i=i):
+                return f(*arguments[:i], a, *arguments[i + 1 :])
 
-    def loss(f):
-        return lambda *a: jnp.sum(jnp.sin(f(*a)))
+            of_one.append(jax.jvp(vary, (arguments[i],), (tangents[i],)))
+        result, pull = jax.vjp(f, *arguments)
+        cotangent = jnp.sin(jnp.arange(result.size, dtype=float)).reshape(result.shape)
+        return {
+            "value": result,
+            "jvp": jax.jvp(f, arguments, tangents),
+            "jvp by one": of_one,
+            "vjp": pull(cotangent),
+            "linearize": jax.linearize(f, *arguments)[1](*tangents),
+            "grad": jax.grad(loss, numbers)(*arguments),
+            "jacfwd": jax.jacfwd(f, numbers)(*arguments),
+            "jacrev": jax.jacrev(f, numbers)(*arguments),
+            "hessian": jax.hessian(loss, numbers)(*arguments),
+        }
 
-    same(
-        jax.grad(loss(ours), numbers)(*arguments),
-        jax.grad(loss(formula), numbers)(*arguments),
-    )
-    for transform in (jax.jacfwd, jax.jacrev):
-        same(
-            transform(ours, numbers)(*arguments),
-            transform(formula, numbers)(*arguments),
-        )
-    same(
-        jax.hessian(loss(ours), numbers)(*arguments),
-        jax.hessian(loss(formula), numbers)(*arguments),
-    )
-    _, push = jax.linearize(ours, *arguments)
-    _, push_formula = jax.linearize(formula, *arguments)
-    same(push(*tangents), push_formula(*tangents))
+    return compute(arguments)
 
 
 def test_products(pair):
@@ -198,6 +196,7 @@ def test_linear_transpose(name, transpose, backend):
     same(back, dense(LOC, SCALE, not transpose) @ y)
 
 
+@pytest.mark.quick
 def test_the_adjoint_identity(backend):
     shape = (500, 700)
     rng = np.random.default_rng(0)
@@ -236,6 +235,7 @@ def test_a_vector_of_booleans_or_integers_has_no_derivative(backend):
         assert not change.any()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit])
 def test_by_prob_there_is_a_clear_error(wrap, backend):
     def f(prob):

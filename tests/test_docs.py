@@ -43,6 +43,7 @@ def test_examples(name):
     assert found.attempted > 1
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("name", synjit.__all__)
 def test_public_names(name):
     thing = getattr(synjit, name)
@@ -68,6 +69,7 @@ def test_the_page_runs(page):
     assert run_blocks(page, dict(GIVEN.get(page.name, {})))
 
 
+@pytest.mark.quick
 def test_the_readme_runs():
     names = {}
     assert run_blocks(README, names) == 3

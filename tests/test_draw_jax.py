@@ -77,6 +77,7 @@ def test_counts_beside_every_limit(prob):
     np.testing.assert_array_equal(got, law.draw_count(words))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("k", [10, 17, 31])
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("unrolled", [True, False])

@@ -77,6 +77,7 @@ def test_the_documented_table_is_what_these_tests_say():
     )
 
 
+@pytest.mark.quick
 def test_a_million_active_inputs_add_up_exactly(backend):
     n = 10**6
     ones = jnp.ones(n, bool)

@@ -86,6 +86,7 @@ def test_a_vector_that_is_cut(product, what):
         assert_alike(g(cut(X, "n")), f(X))
 
 
+@pytest.mark.quick
 def test_the_gradient_is_cut_as_its_vector(product):
     got = gradient(product)(cut(X, "n"))
     assert jax.typeof(got).sharding.spec == P("n")

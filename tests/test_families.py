@@ -69,6 +69,7 @@ def dense(name):
     return loc * mask + scale * x
 
 
+@pytest.mark.quick
 @each_family
 def test_todense_is_the_reference(name, backend):
     M = make(name, backend)

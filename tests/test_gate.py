@@ -63,9 +63,11 @@ def no_quick_part(monkeypatch):
         return gate.Verdict("proved", "", frozenset({(False, False)}), "quick part")
 
     monkeypatch.setattr(gate, "_quick_part", passes)
-    return runs
+    yield runs
+    gate._verdicts.pop((id(numba()), ASKED), None)  # no test after it may rely on it
 
 
+@pytest.mark.quick
 def test_a_certificate_saves_the_quick_part(cache, no_quick_part):
     assert judge().source == "quick part"
     assert judge().source == "certificate"
@@ -276,6 +278,7 @@ def test_off_is_loud(monkeypatch, no_quick_part):
     assert "the gate is off" in str(explanation)
 
 
+@pytest.mark.quick
 def test_unknown_names(monkeypatch):
     with pytest.raises(BackendError, match=r"'abacus' is unknown; there are: .*numba"):
         product("abacus")

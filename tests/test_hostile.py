@@ -114,6 +114,7 @@ def test_hostile_backend_fails_the_full_suite(plugin, register):
     assert all(plugin.fault in failure.reason for failure in report.failures)
 
 
+@pytest.mark.quick
 def test_the_honest_one_is_not_refused(register):
     register(Honest())
     assert synjit.explain(shape=(10, 10), platform="cpu").backend == "Honest"
@@ -350,6 +351,7 @@ def test_an_alias_of_a_built_in_that_is_not_loaded(monkeypatch):
     assert "is that of a built-in" in fresh.quarantine["a plugin"]
 
 
+@pytest.mark.quick
 def test_names_and_aliases_of_third_parties():
     fresh = Registry()
     fresh.register(Door(name="one", aliases=("shared",)))

@@ -141,7 +141,7 @@ def test_replace_in_a_tree_of_axes(backend):
     many = jax.tree.unflatten(tree, [*leaves[:2], probs])
     axes = jax.tree.map(lambda _: None, many).replace(prob=0)
     x = jnp.arange(5.0)
-    got = jax.vmap(lambda M: M @ x, in_axes=(axes,))(many)
+    got = jax.jit(jax.vmap(lambda M: M @ x, in_axes=(axes,)))(many)
     np.testing.assert_array_equal(got, [M.replace(prob=float(p)) @ x for p in probs])
 
 

@@ -76,10 +76,15 @@ def describe(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=describe)
 def test_conforms_when_interpreted(case):
-    report = conformance.run(registry().backends[NAME], "cpu", [case])
-    assert report.passed, report.failures[0].reason
+    assert conformance.check(NAME, case) == ""
 
 
+def test_conforms_when_called_from_threads():
+    check = conformance.Check("threads", Case("events", 0.5, (60, 30)))
+    assert conformance.check(NAME, check) == ""
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize("prob", [0.0, 0.1, 1.0])
 def test_traced_law_gives_the_same(prob):
     case = Case("events", prob, (700, 40), batch=2)
@@ -128,8 +133,7 @@ def test_columns_cut_into_bands_give_the_same(monkeypatch):
     case = Case("events", 0.1, (300, 40))
     problem = problem_of(case, "cpu")
     assert len(calls._bands(problem, case.operand())) == 2
-    report = conformance.run(registry().backends[NAME], "cpu", [case])
-    assert report.passed, report.failures[0].reason
+    assert conformance.check(NAME, case) == ""
 
 
 def test_named_it_runs_and_unnamed_it_does_not(monkeypatch):
@@ -273,6 +277,7 @@ def test_interpreted_atomics_add_up_repeated_indices():
 # --- the door ---------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_refuses_in_words_what_it_cannot_count():
     hook = registry().backends[NAME].hook
     large = Problem("dense", (2**16, 2**16), False, 0, "int32", True, 8, 2048, "cuda")

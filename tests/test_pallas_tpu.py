@@ -11,14 +11,12 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 
 import synjit
-from synjit import FixedOutDegree, Problem, dispatch, gate, reference
+from synjit import FixedOutDegree, Problem, conformance, dispatch, gate, reference
 from synjit.backends.pallas_tpu import calls, plugin, workspace
-from synjit.conformance import suite
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
 from synjit.conformance.runner import operands_of, problem_of
 from synjit.hookspecs import Matrix
-from synjit.registry import registry
 
 CASES = (
     Case("events", 0.5, (257, 129)),
@@ -96,9 +94,12 @@ def differences(case, got):
 
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_conforms_interpreted(case):
-    (backend,) = registry().named("pallas_tpu")
-    report = suite.run(backend, "cpu", [case])
-    assert report.passed, report.failures[0].reason
+    assert conformance.check("pallas_tpu", case) == ""
+
+
+def test_conforms_when_called_from_threads():
+    check = conformance.Check("threads", Case("events", 0.5, (60, 30)))
+    assert conformance.check("pallas_tpu", check) == ""
 
 
 @pytest.mark.parametrize("case", TRACED, ids=repr)

@@ -26,6 +26,7 @@ from synjit.reference import (
 PROBS = [0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("key", "counter", "words"),
     [  # kat_vectors of Random123, threefry2x32 with 20 rounds
@@ -187,6 +188,7 @@ def test_the_inverse_undoes_the_longest_chunks():
     assert np.array_equal(draw.place_inverse(draw.place(t, keys, 31), keys, 31), t)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("prob", PROBS)
 def test_listing_a_column_and_asking_for_entries_agree(prob):
     matrix = Matrix(7, prob, (700, 20), origin=(300, 2))
@@ -218,6 +220,7 @@ def test_seeds_are_words_of_two_s_complement():
 # --- what was frozen ------------------------------------------------------------------
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     "part", ["draw_version", "normal", "laws", "chunks", "matrices"]
 )

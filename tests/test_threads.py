@@ -49,6 +49,7 @@ def results(prob, shape, batch=1):
     return [np.asarray(array) for array in out]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("prob", "shape"), PROBLEMS)
 def test_any_number_of_threads_gives_the_same_bits(prob, shape, batch, monkeypatch):

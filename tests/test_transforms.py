@@ -25,6 +25,7 @@ def spikes(x, seed=SEED, prob=0.3, w_loc=0.5, *, backend):
     return synjit.binary_jitnmv(w_loc, 0.2, prob, x, seed, shape=SHAPE, backend=backend)
 
 
+@pytest.mark.quick
 def test_jit_is_the_same_to_the_last_bit(backend):
     eager = spikes(X, backend=backend)
     jitted = jax.jit(functools.partial(spikes, backend=backend))(X)
@@ -47,6 +48,7 @@ def test_another_seed_prob_or_weight_compiles_nothing_in_a_jitted_function(backe
     assert f._cache_size() == 1
 
 
+@pytest.mark.quick
 def test_scan_and_fori_loop(backend):
     def step(carry, seed):
         return carry + 1, spikes(X, seed, backend=backend)
@@ -169,6 +171,7 @@ def test_devices_draw_one_matrix(backend):
         np.testing.assert_array_equal(f(copy), spikes(X, backend=backend))
 
 
+@pytest.mark.quick
 def test_export_to_all_platforms_in_one_artifact():
     f = jax.jit(lambda x, seed: spikes(x, seed, backend=None))
     x = jnp.asarray(X)
