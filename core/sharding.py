@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -153,6 +153,13 @@ class ShardedMatrix(RandomMatrix):
             Cut as the matrix is.
         """
         return _todense(self, backend=dispatch.resolve(None))
+
+    def _parts(self) -> NoReturn:
+        """Refuse to be read out: what is asked for has the order of the whole."""
+        raise TypeError(
+            "a ShardedMatrix is not read out, for its rows and columns have the order "
+            "of the devices: ask S.matrix, which is the whole in its own order"
+        )
 
     def __repr__(self) -> str:
         """Show how it is cut."""

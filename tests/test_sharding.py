@@ -378,6 +378,8 @@ def test_what_was_asked_wrongly():
     S = matrix.shard(over, rows="a", batch="b")
     with pytest.raises(TypeError, match=r"that is S\.matrix"):
         S.shard(over, rows="a")
+    with pytest.raises(TypeError, match=r"is not read out.*: ask S\.matrix"):
+        S.degrees(0)
     with pytest.raises(ValueError, match=r"S\.columns\.place\(x\) brings it"):
         S @ (X[:, 0] > 0)
     with pytest.raises(ValueError, match="x must have shape"):
