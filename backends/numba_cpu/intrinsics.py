@@ -12,11 +12,14 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def leading_zeros(typingctx, word):
-    """Count leading zero bits of a uint32; the word must not be zero."""
+def bits_of_half_above(typingctx, word):
+    """Bits of the float32 that is nearest to a uint32, below 2**31, and a half."""
 
     def codegen(context, builder, signature, args):
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+        single = ir.FloatType()
+        number = builder.sitofp(args[0], single)
+        number = builder.fadd(number, ir.Constant(single, 0.5))
+        return builder.bitcast(number, ir.IntType(32))
 
     return types.uint32(types.uint32), codegen
 
