@@ -53,7 +53,7 @@ KEY_ROWS = PLACES + 2 * ROUNDS
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
 PLACE_LANES = 2 * LANES
-SHORT_STRIP, LONG_STRIP = 64, 32  # places that are made together
+SHORT_STRIP, LONG_STRIP = 128, 64  # places that are made together
 LIST_SIZE = MAX_COUNT + SHORT_STRIP
 LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
 SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes

@@ -93,7 +93,9 @@ class Array:
     def load(self, vector: ir.VectorType, *index: Any) -> Strip:
         """Load a strip."""
         address = self.builder.bitcast(self.at(*index), vector.as_pointer())
-        return Strip(self.builder, self.builder.load(address, align=4))
+        return Strip(
+            self.builder, self.builder.load(address, align=vector.element.width // 8)
+        )
 
     def store(self, strip: Strip, *index: Any) -> None:
         """Store a strip."""
