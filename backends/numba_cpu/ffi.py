@@ -16,6 +16,7 @@ from synjit.reference import DRAW_VERSION
 
 from .handlers import HANDLERS
 from .kernel_cache import KernelCache
+from .whole_module import whole_module
 
 PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
@@ -46,5 +47,6 @@ def _compile(handler: Callable[..., int]) -> CFunc:
     signature = types.int64(types.int64)
     compiled: Any = CFunc(handler, (signature.args, signature.return_type), {}, {})
     compiled._cache = KernelCache(handler.__name__)  # noqa: SLF001, as its enable_caching does
-    compiled.compile()
+    with whole_module(handler.__qualname__):
+        compiled.compile()
     return compiled
