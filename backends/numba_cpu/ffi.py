@@ -21,19 +21,19 @@ from .whole_module import whole_module
 PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
 _lock = threading.Lock()
-_compiled: dict[str, CFunc] = {}
+_registered: set[str] = set()
 
 
 def target(name: str) -> str:
     """Name under which XLA knows a handler; compiles and registers it when new."""
     full_name = f"{PREFIX}{name}"
     with _lock:
-        if name not in _compiled:
+        if name not in _registered:
             compiled = _compile(HANDLERS[name])
             jax.ffi.register_ffi_target(
                 full_name, jax.ffi.pycapsule(compiled.ctypes), platform="cpu"
             )
-            _compiled[name] = compiled
+            _registered.add(name)
     return full_name
 
 
@@ -42,6 +42,7 @@ def targets() -> dict[str, Callable[[], object]]:
     return {f"{PREFIX}{name}": functools.partial(target, name) for name in HANDLERS}
 
 
+@functools.cache
 def _compile(handler: Callable[..., int]) -> CFunc:
     """Compile, or load what was kept."""
     signature = types.int64(types.int64)

@@ -21,9 +21,11 @@ FRAME_EXTENSION = 1
 FRAME_API = 2
 FRAME_CONTEXT = 3
 FRAME_ARGUMENTS = 9
+FRAME_N_RESULTS = 12
 FRAME_RESULTS = 14
 FRAME_ATTRIBUTES = 20
 # struct XLA_FFI_Buffer
+BUFFER_TYPE = 2
 BUFFER_DATA = 3
 BUFFER_DIMENSIONS = 5
 # struct XLA_FFI_Metadata_Extension, and the XLA_FFI_Metadata that it points to
@@ -31,6 +33,7 @@ EXTENSION_TYPE = 1
 EXTENSION_METADATA = 3
 METADATA_VERSION = 3
 METADATA_TRAITS = 4
+FLOAT32 = 11  # enum XLA_FFI_DataType
 METADATA_EXTENSION = 1  # enum XLA_FFI_Extension_Type
 
 
@@ -78,6 +81,18 @@ def argument(frame, i):
 def result(frame, i):
     """The i-th result's buffer."""
     return word(word(frame, FRAME_RESULTS), i)
+
+
+@njit(forceinline=True)
+def results(frame):
+    """Number of results."""
+    return word(frame, FRAME_N_RESULTS)
+
+
+@njit(forceinline=True)
+def data_type(buffer):
+    """Type of a buffer's elements, a number of XLA's."""
+    return np.int32(word(buffer, BUFFER_TYPE))
 
 
 @njit(forceinline=True)
