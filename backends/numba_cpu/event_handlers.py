@@ -157,7 +157,7 @@ def _call(frame):
             )
             for i in range(both.size):
                 both[i] += further[i]
-        _write(frame, both, 0, both.size)
+        _write(frame, both, np.int64(0), both.size)
     if partition[p.PRIVATE] != 0:
         free(partition[p.PRIVATE])
 
