@@ -27,16 +27,18 @@ from numpy.typing import NDArray
 
 from synjit.reference import draw
 
+from . import strips
 from .intrinsics import (
     prefer_wide_vectors,
     shift_right,
     stack_words,
 )
-from .strips import LANES, key_strip, place_strip, place_words
+from .strips import key_strip, place_strip, place_words
 
 u16 = np.uint16
 u32 = np.uint32
 
+LANES = strips.LANES
 ROUNDS = draw.ROUNDS
 
 # Rows of the key block, an array (KEY_ROWS, LANES) of words: the first word of every

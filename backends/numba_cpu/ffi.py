@@ -21,6 +21,7 @@ from .whole_module import whole_module
 PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
 
 _lock = threading.Lock()
+_compiled: dict[Callable[..., int], CFunc] = {}
 _registered: set[str] = set()
 
 
@@ -29,7 +30,9 @@ def target(name: str) -> str:
     full_name = f"{PREFIX}{name}"
     with _lock:
         if name not in _registered:
-            compiled = _compile(HANDLERS[name])
+            handler = HANDLERS[name]
+            compiled = _compiled.get(handler) or _compile(handler)
+            _compiled[handler] = compiled
             jax.ffi.register_ffi_target(
                 full_name, jax.ffi.pycapsule(compiled.ctypes), platform="cpu"
             )
@@ -42,7 +45,6 @@ def targets() -> dict[str, Callable[[], object]]:
     return {f"{PREFIX}{name}": functools.partial(target, name) for name in HANDLERS}
 
 
-@functools.cache
 def _compile(handler: Callable[..., int]) -> CFunc:
     """Compile, or load what was kept."""
     signature = types.int64(types.int64)

@@ -21,7 +21,7 @@ LANES = 16
 _WORD = ir.IntType(32)
 
 
-class Strip:
+class _Strip:
     """Words of code that is being made, with the operators that formulas are made of.
 
     An operand is another strip, or an int or a scalar, which stands for all of it.
@@ -31,31 +31,33 @@ class Strip:
         self.builder = builder
         self.value = value
 
-    def like(self, word: Any) -> Any:
-        """Make a vector of the same type of an operand."""
-        if isinstance(word, Strip):
-            return word.value
-        return _every(self.builder, word, self.value.type)
+    def _do(self, operation: Callable[[Any, Any], Any], other: Any) -> _Strip:
+        if isinstance(other, _Strip):
+            value = other.value
+        else:
+            value = _every(self.builder, other, self.value.type)
+        return _Strip(self.builder, operation(self.value, value))
 
+    def __add__(self, word: Any) -> _Strip:
+        return self._do(self.builder.add, word)
 
-def _operator(name: str) -> Callable[[Strip, Any], Strip]:
-    def apply(strip: Strip, other: Any) -> Strip:
-        operand = strip.like(other)
-        return Strip(strip.builder, getattr(strip.builder, name)(strip.value, operand))
+    def __mul__(self, word: Any) -> _Strip:
+        return self._do(self.builder.mul, word)
 
-    return apply
+    def __xor__(self, word: Any) -> _Strip:
+        return self._do(self.builder.xor, word)
 
+    def __and__(self, word: Any) -> _Strip:
+        return self._do(self.builder.and_, word)
 
-for _python, _llvm in {
-    "add": "add",
-    "mul": "mul",
-    "xor": "xor",
-    "and": "and_",
-    "or": "or_",
-    "lshift": "shl",
-    "rshift": "lshr",
-}.items():
-    setattr(Strip, f"__{_python}__", _operator(_llvm))
+    def __or__(self, word: Any) -> _Strip:
+        return self._do(self.builder.or_, word)
+
+    def __lshift__(self, bits: Any) -> _Strip:
+        return self._do(self.builder.shl, bits)
+
+    def __rshift__(self, bits: Any) -> _Strip:
+        return self._do(self.builder.lshr, bits)
 
 
 def _every(builder: Any, word: Any, vector: ir.VectorType) -> Any:
@@ -69,7 +71,7 @@ def _every(builder: Any, word: Any, vector: ir.VectorType) -> Any:
     )
 
 
-class Array:
+class _Array:
     """An array argument of an intrinsic, of one or two dimensions."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any, value: Any) -> None:
@@ -85,19 +87,19 @@ class Array:
             first = self.builder.add(self.builder.mul(first, self.row), i)
         return self.builder.gep(self.data, [first])
 
-    def every(self, vector: ir.VectorType, *index: Any) -> Strip:
+    def every(self, vector: ir.VectorType, *index: Any) -> _Strip:
         """Make a strip of one element."""
         word = self.builder.load(self.at(*index))
-        return Strip(self.builder, _every(self.builder, word, vector))
+        return _Strip(self.builder, _every(self.builder, word, vector))
 
-    def load(self, vector: ir.VectorType, *index: Any) -> Strip:
+    def load(self, vector: ir.VectorType, *index: Any) -> _Strip:
         """Load a strip."""
         address = self.builder.bitcast(self.at(*index), vector.as_pointer())
-        return Strip(
+        return _Strip(
             self.builder, self.builder.load(address, align=vector.element.width // 8)
         )
 
-    def store(self, strip: Strip, *index: Any) -> None:
+    def store(self, strip: _Strip, *index: Any) -> None:
         """Store a strip."""
         vector = strip.value.type
         address = self.builder.bitcast(self.at(*index), vector.as_pointer())
@@ -133,16 +135,16 @@ def place_strip(typingctx, keys, row, lane, half, up, start, rows, first, size):
         words = ir.VectorType(ir.IntType(bits), places)
         pairs = ir.VectorType(ir.IntType(32), places * bits // 32)
         keys, rows = (
-            Array(context, builder, signature.args[i], args[i]) for i in (0, 6)
+            _Array(context, builder, signature.args[i], args[i]) for i in (0, 6)
         )
 
         def key(i):
             twice = keys.every(pairs, builder.add(row, row.type(i)), lane)
-            return Strip(builder, builder.bitcast(twice.value, words))
+            return _Strip(builder, builder.bitcast(twice.value, words))
 
         odd = builder.add(half, half.type(1))
         keep = builder.shl(up.type(-1), up)
-        x = Strip(builder, ir.Constant(words, list(range(places))))
+        x = _Strip(builder, ir.Constant(words, list(range(places))))
         x = (x + builder.trunc(first, words.element)) << up
         for r in range(draw.ROUNDS):
             x = x * key(r) + key(draw.ROUNDS + r)
@@ -176,7 +178,7 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
 
     def codegen(context, builder, signature, args):
         seed, columns, chunks, keys = (
-            Array(context, builder, dtype, value)
+            _Array(context, builder, dtype, value)
             for dtype, value in zip(signature.args[:4], args[:4], strict=True)
         )
         words = ir.VectorType(_WORD, 2 * LANES)
@@ -185,11 +187,11 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
         def twice(array):
             lanes = array.load(ir.VectorType(_WORD, LANES), 0).value
             places = ir.Constant(words, [*range(LANES)] * 2)
-            return Strip(builder, builder.shuffle_vector(lanes, lanes, places))
+            return _Strip(builder, builder.shuffle_vector(lanes, lanes, places))
 
         counters = twice(chunks) * draw.COUNTER_STRIDE + builder.trunc(args[4], _WORD)
-        counters = counters + Strip(builder, ir.Constant(words, first))
-        counters = counters | Strip(builder, ir.Constant(words, other)) & args[6]
+        counters = counters + _Strip(builder, ir.Constant(words, first))
+        counters = counters | _Strip(builder, ir.Constant(words, other)) & args[6]
         key = seed.every(words, 0), seed.every(words, 1)
         x0, x1 = threefry2x32(key, twice(columns), counters)
         keys.store(x0, args[4], 0)
@@ -200,7 +202,9 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
     return types.void(seed, columns, chunks, keys, index, index, word), codegen
 
 
-def threefry2x32(key: tuple[Strip, Strip], x0: Strip, x1: Strip) -> tuple[Strip, Strip]:
+def threefry2x32(
+    key: tuple[_Strip, _Strip], x0: _Strip, x1: _Strip
+) -> tuple[_Strip, _Strip]:
     """Two words from a key and a counter."""
     schedule = (*key, key[0] ^ key[1] ^ threefry.PARITY)
     x0, x1 = x0 + schedule[0], x1 + schedule[1]
@@ -232,7 +236,7 @@ def place_words(typingctx, keys, multipliers, addends, places, up, both, keep):
     """
 
     def codegen(context, builder, signature, args):
-        keys = Array(context, builder, signature.args[0], args[0])
+        keys = _Array(context, builder, signature.args[0], args[0])
         words = ir.VectorType(_WORD, 2 * LANES)
         _, multipliers, addends, places, up, both, keep = args
         a, b = keys.load(words, multipliers, 0) | 1, keys.load(words, addends, 0) << up

@@ -48,7 +48,7 @@ def _refuse(library: Any, about: Any, environment: Any) -> Any:
     return _dynfunc.make_function(module, name, doc, _REFUSAL, environment, (library,))
 
 
-class _Library(JITCodeLibrary):
+class _Library(JITCodeLibrary):  # type: ignore[misc]
     """The code of a function; of a part, its own alone until others want it."""
 
     whole: ClassVar[str] = ""
