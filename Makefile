@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test orders check bench stats crush page aot aot-gpu aot-tpu clean
+.PHONY: help demo test orders check bench cold stats crush page aot aot-gpu aot-tpu clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
 	@echo "make check  formatting, lint and types"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
+	@echo "make cold   what a first product takes with an empty cache (minutes)"
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
@@ -66,6 +67,10 @@ bench: $(VENV)/ready $(BRAINEVENT)/ready
 	@$(BIN)/python benchmarks/bench.py --brainevent $(BRAINEVENT)/bin/python
 	@echo "== against activity, prob and size: speed.json, speed.png"
 	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.png
+
+cold: $(VENV)/ready
+	@$(BIN)/python benchmarks/cold_start.py
+
 # SEED=N draws other matrices, TIMES=4 four times as much; results: build/stats.
 SEED ?= 20261123
 TIMES ?= 1
