@@ -2,8 +2,8 @@
 """The draw in numba: keys of LANES chunks at once, and the places of one chunk.
 
 What these functions compute is defined by ``synjit.reference.draw``; how they are
-arranged is for speed. Keys are made for LANES (column, chunk) pairs in one loop over
-lanes, and a chunk's connections in one loop over connections: both loops have no
+arranged is for speed. Keys are made for LANES (column, chunk) pairs at once, and a
+chunk's places in strips, both written as vectors in ``strips``. Other loops have no
 branch and no call left in them, so that LLVM turns them into vector instructions. The
 weights are in ``weights``.
 
