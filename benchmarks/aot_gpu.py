@@ -22,7 +22,7 @@ import sysconfig
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ import jax.numpy as jnp  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 
 from synjit.backends.pallas_gpu import calls, workspace  # noqa: E402
-from synjit.hookspecs import Matrix, Problem  # noqa: E402
+from synjit.hookspecs import Matrix, Problem, Rule  # noqa: E402
 from synjit.reference import draw  # noqa: E402
 from synjit.reference.quantile_table import (  # noqa: E402
     CONSTANT_WORDS,
@@ -140,6 +140,19 @@ def variants() -> list[Problem]:
             add(product, dtype, False, 1, None, words)
             add(product, dtype, True, 1, 13, words)
         add("dense", "int32", False, 0, 13, words)
+    rules: list[tuple[Rule, bool]]
+    rules = [("fixed_out_degree", True), ("fixed_out_degree", False)]
+    rules += [("bernoulli", False)]
+    events = ("events", "int32")
+    for rule, self_connections in rules:
+        first = len(found)
+        add(*events, False, 1, 17, SYMMETRIC_WORDS)
+        add(*events, True, 1, 17, SYMMETRIC_WORDS)
+        add("dense", "int32", False, 0, 17, SYMMETRIC_WORDS)
+        found[first:] = [
+            replace(one, rule=rule, self_connections=self_connections)
+            for one in found[first:]
+        ]
     return found
 
 
@@ -150,7 +163,9 @@ def label(problem: Problem) -> str:
     dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
     forms = {CONSTANT_WORDS: " constant", GENERAL_WORDS: " general"}
     form = forms.get(problem.weights, "")
-    return f"{problem.product}{dtype} {way} {k} x{problem.batch}{form}"
+    rule = " fixed" if problem.rule == "fixed_out_degree" else ""
+    own = "" if problem.self_connections else " no self"
+    return f"{problem.product}{dtype} {way} {k} x{problem.batch}{form}{rule}{own}"
 
 
 def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str], int]:
@@ -333,7 +348,8 @@ def compile_all(gpu: Gpu, only: str) -> int:
             row = f"{label(problem):34}{name:8}{facts['registers']:10}"
             row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
             row += f"{seconds:12.1f}"
-            if instructions := per_term(name, problem.batch, lines):
+            walks = problem.rule == "fixed_out_degree"  # for who knows how long
+            if not walks and (instructions := per_term(name, problem.batch, lines)):
                 rate = gpu.integer_lanes_per_second / instructions / 1e9
                 row += f"{instructions:8.0f}{rate:8.0f}"
             wrong = complaints(problem, name, kernels[name], facts, temp)

@@ -50,12 +50,17 @@ class Variant:
     traced: bool = False
     batch: int = 1
     words: int = SYMMETRIC_WORDS
+    rule: str = "bernoulli"
+    self_connections: bool = True
 
     def __str__(self) -> str:
         """Name it for the table."""
         name = self.product + (" W.T" if self.transpose else " W")
         known = "traced" if self.traced else f"{self.prob:g}"
-        return f"{name}, prob {known}, batch {self.batch}{FORMS[self.words]}"
+        if self.rule != "bernoulli":
+            known = f"{self.rule} {known}"
+        own = "" if self.self_connections else ", no self"
+        return f"{name}, prob {known}, batch {self.batch}{FORMS[self.words]}{own}"
 
 
 def variants() -> list[Variant]:
@@ -81,6 +86,12 @@ def variants() -> list[Variant]:
                 Variant("floats", transpose, words=words),
             ]
         result.append(Variant("dense", words=words))
+    for self_connections in (True, False):
+        fixed = {"rule": "fixed_out_degree", "self_connections": self_connections}
+        for product in ("events", "floats"):
+            result += [Variant(product, way, **fixed) for way in (False, True)]
+        result.append(Variant("dense", **fixed))
+    result += [Variant("events", way, self_connections=False) for way in (False, True)]
     return result
 
 
@@ -159,6 +170,8 @@ def measure(variant: Variant, device: Any, dump: Path) -> dict[str, Any]:
         log2_chunk=None if variant.traced else k,
         weights=variant.words,
         platform="tpu",
+        rule=variant.rule,  # type: ignore[arg-type]
+        self_connections=variant.self_connections,
     )
     sharding = SingleDeviceSharding(device)
 

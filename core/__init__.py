@@ -48,8 +48,10 @@ if TYPE_CHECKING:
         jitumv,
     )
     from .reference import (
+        Bernoulli,
         Constant,
         Exponential,
+        FixedOutDegree,
         LogNormal,
         Normal,
         TruncatedNormal,
@@ -63,9 +65,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Backend",
     "BackendError",
+    "Bernoulli",
     "Constant",
     "Events",
     "Exponential",
+    "FixedOutDegree",
     "JITBlocks",
     "JITConstant",
     "JITLogNormal",
@@ -150,8 +154,10 @@ _HOMES = {
         "jitumv",
     ),
     "reference": (
+        "Bernoulli",
         "Constant",
         "Exponential",
+        "FixedOutDegree",
         "LogNormal",
         "Normal",
         "TruncatedNormal",

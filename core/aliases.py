@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import jax
 from jax.typing import ArrayLike
 
+from .reference import Rule
+
 if TYPE_CHECKING:
     from brainunit import Quantity, Unit
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 Numbers: TypeAlias = Union[ArrayLike, Sequence[float], "Quantity"]
 # What a matrix can be scaled by.
 Factor: TypeAlias = Union[ArrayLike, "Quantity", "Unit"]
-Prob: TypeAlias = ArrayLike
+# Probability of a connection, or another rule of connections.
+Prob: TypeAlias = ArrayLike | Rule
 # An integer, an array of one, or a key; None draws one.
 Seed: TypeAlias = int | ArrayLike | jax.Array | None
 # Row and column.

@@ -103,7 +103,9 @@ def traced_connectivity(prob: jax.Array) -> jax.Array:
     start = jnp.where(mirrored, n_full, n_empty).astype(jnp.int32)
     limits = lax.pad(limits, ALL_ONES, [(0, draw.MAX_LIMITS, 0)])
     limits = lax.dynamic_slice(limits, (start,), (draw.MAX_LIMITS,))
-    return jnp.concatenate([jnp.stack([log2_chunk.astype(jnp.uint32), base]), limits])
+    first = jnp.stack([log2_chunk.astype(jnp.uint32), base])
+    rest = draw.CONNECTIVITY_WORDS - draw.MAX_LIMITS - len(first)
+    return jnp.concatenate([first, limits, jnp.zeros(rest, jnp.uint32)])
 
 
 def _thresholds(

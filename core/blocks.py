@@ -16,6 +16,7 @@ from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
 from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
+from .reference import FixedOutDegree
 
 
 @jax.tree_util.register_pytree_node_class
@@ -134,7 +135,7 @@ class JITBlocks(RandomMatrix):
         starts: dict[bytes, int] = {}
         distinct = []
         placed = []
-        for (i, j, _), own in zip(self._placed, blocks, strict=True):
+        for (i, j, block), own in zip(self._placed, blocks, strict=True):
             table = own.matrix.weights
             words = table.tobytes()
             if words not in starts:
@@ -142,7 +143,8 @@ class JITBlocks(RandomMatrix):
                 start += len(table)
                 distinct.append(table)
             place = (starts[words], len(table))
-            placed.append(Block(i, j, own.log2_chunk, place))
+            rule = (own.rule, block.self_connections)
+            placed.append(Block(i, j, own.log2_chunk, place, *rule))
         grid = Grid(self._rows, self._columns, tuple(placed))
         return grid, np.concatenate(distinct)
 
@@ -297,17 +299,22 @@ def _warn_of_same_connections(placed: list[Any]) -> None:
     """Warn of blocks that draw the same connections of the same matrix."""
     first: dict[Any, tuple[int, int]] = {}
     for i, j, block in placed:
-        numbers = (block.seed, block.prob, *block.origin)
+        rule: Any = block.prob
+        fixed = isinstance(rule, FixedOutDegree)
+        numbers = (block.seed, *block.origin, rule.k if fixed else rule)
         if not all(isinstance(n, (int, float, np.integer)) for n in numbers):
             continue  # an array, which may not be known yet
-        known = (*numbers, block.transposed)
-        if not (0 < block.prob < 1) or 0 in block.shape:
+        some = rule.k > 0 if fixed else 0 < rule < 1
+        if not some or 0 in block.shape:
             continue
+        # The targets of a fixed out-degree depend on the number of rows.
+        rows = fixed and (rule.rows or block.shape[block.transposed])
+        known = (*numbers, rows, block.transposed)
         row, column = first.setdefault(known, (i, j))
         if (row, column) != (i, j):
             warnings.warn(
                 f"the blocks in row {row}, column {column} and in row {i}, column {j} "
-                f"have the same seed, {block.seed}, and the same prob, {block.prob}: "
+                f"have the same seed, {block.seed}, and the same prob, {rule}: "
                 "they have the same connections, one by one. Give each block a seed of "
                 "its own, as synjit.seeds(master, number) makes them",
                 RuntimeWarning,

@@ -21,7 +21,8 @@ A backend of its own rarely needs more than this, for columns j and rows i::
     z = weight(i, weight_words(seed, j), matrix.weights)
 
 or, to list the connections instead of asking for all entries, ``chunk_keys`` without
-``inverse``, and ``place(t, keys, log2_chunk)`` for t below ``keys.counts``.
+``inverse``, and ``place(t, keys, log2_chunk)`` for t below ``keys.counts``, as far as
+``is_allowed(row, keys)``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ Take = Callable[[Any, jax.Array, int], Sequence[jax.Array]]
 
 BASE = 1  # words of a connectivity: log2_chunk, base, limits
 LIMITS = 2
+ANY = u32(0xFFFFFFFF)  # the last of all rows, and none that is left out
 
 
 def take(table: Any, index: jax.Array, planes: int = 1) -> Sequence[jax.Array]:
@@ -86,11 +88,18 @@ class Keys(NamedTuple):
         Number of connections.
     multipliers, addends : sequences of uint32, one for each round of the bijection
         For ``place_inverse`` and ``connected``, multipliers are the inverses.
+    last : uint32, or None
+        The last row that there is, by a rule that walks until it is inside; ``ANY``
+        by one that does not; None where that is known before it runs.
+    own : uint32, or None
+        The row that is left out, for it is the column itself; ``ANY`` or None likewise.
     """
 
     counts: jax.Array
     multipliers: Sequence[jax.Array]
     addends: Sequence[jax.Array]
+    last: jax.Array | None = None
+    own: jax.Array | None = None
 
 
 def threefry2x32(
@@ -140,6 +149,8 @@ def chunk_keys(
     inverse: bool,
     unrolled: bool = True,
     take: Take = take,
+    rule: str | None = None,
+    self_connections: bool | None = None,
 ) -> Keys:
     """Draw the keys of chunks of columns, both counted in the whole matrix.
 
@@ -150,6 +161,9 @@ def chunk_keys(
     connectivity : uint32 (CONNECTIVITY_WORDS,), or whatever ``take`` looks up in
     inverse : bool
         Whether rows will be asked for (``connected``), and not listed (``place``).
+    rule, self_connections
+        Those of the problem, which spare work; without them, the connectivity says it
+        when it runs.
     """
     first = chunk * u32(draw.COUNTER_STRIDE)
     pairs = range(1 + draw.ROUNDS)
@@ -165,7 +179,16 @@ def chunk_keys(
     if inverse:
         multipliers = [inverse_mod_2_32(a) for a in multipliers]
     counts = draw_count(words[0][0], connectivity, take=take)
-    return Keys(counts, multipliers, [b for _, b in words[1:]])
+    last, own = None, None
+    if rule != "bernoulli":
+        (rows,) = take(connectivity, jnp.full_like(counts, draw.ROWS_WORD), 1)
+        last = rows - u32(1)  # ANY of no rows
+    if self_connections is None:
+        (none,) = take(connectivity, jnp.full_like(counts, draw.NO_SELF_WORD), 1)
+        own = jnp.where(none != u32(0), column, ANY)
+    elif not self_connections:
+        own = jnp.broadcast_to(column, counts.shape)
+    return Keys(counts, multipliers, [b for _, b in words[1:]], last, own)
 
 
 def weight_words(
@@ -205,32 +228,98 @@ def inverse_mod_2_32(a: jax.Array) -> jax.Array:
 
 
 def place(t: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
-    """P(t): offset, in its chunk, of the row of connection t.
+    """Offset, in its chunk, of the row of connection t; anything where there is none.
 
     ``log2_chunk`` is an int, or a scalar where ``prob`` is traced.
     """
     mask, shifts = _bijection(log2_chunk)
-    x = t
-    for r in range(draw.ROUNDS):
-        x = (x * keys.multipliers[r] + keys.addends[r]) & mask
-        x = x ^ (x >> shifts[r % 2])
-    return x
+
+    def step(x: jax.Array) -> jax.Array:
+        for r in range(draw.ROUNDS):
+            x = (x * keys.multipliers[r] + keys.addends[r]) & mask
+            x = x ^ (x >> shifts[r % 2])
+        return x
+
+    if keys.last is None:
+        return step(t)
+    skipped = _skipped(keys)
+    start = t if skipped is None else t + _bit(t >= skipped)
+    return _walk(step, start, keys.last, skipped)
 
 
 def place_inverse(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
-    """Which connection of its chunk would sit at each row, under keys of inverses."""
+    """Which connection of its chunk would sit at each row, under keys of inverses.
+
+    It is anything at rows that are not allowed, or are not there.
+    """
     mask, shifts = _bijection(log2_chunk)
-    x = row & mask
-    for r in reversed(range(draw.ROUNDS)):
-        x = x ^ (x >> shifts[r % 2])
-        x = ((x - keys.addends[r]) * keys.multipliers[r]) & mask
-    return x
+
+    def step(x: jax.Array) -> jax.Array:
+        for r in reversed(range(draw.ROUNDS)):
+            x = x ^ (x >> shifts[r % 2])
+            x = ((x - keys.addends[r]) * keys.multipliers[r]) & mask
+        return x
+
+    if keys.last is None:
+        return step(row & mask)
+    skipped = _skipped(keys)
+    x = _walk(step, row & mask, keys.last, skipped)
+    return x if skipped is None else x - _bit(x > skipped)
 
 
 def connected(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
     """Say which rows are connected (both numbers are below 2**31: compare signed)."""
     x = place_inverse(row, keys, log2_chunk)
-    return x.astype(jnp.int32) < keys.counts.astype(jnp.int32)
+    there = x.astype(jnp.int32) < keys.counts.astype(jnp.int32)
+    if keys.last is not None:
+        there = there & (row <= keys.last)
+    return there if keys.own is None else there & is_allowed(row, keys)
+
+
+def is_allowed(row: jax.Array, keys: Keys) -> jax.Array:
+    """Whether a row that was listed may be connected: it is not the column itself."""
+    if keys.own is None:
+        return jnp.ones_like(row, jnp.bool_)
+    return row != keys.own
+
+
+def _skipped(keys: Keys) -> jax.Array | None:
+    """Row that walks leave out: of a rule that does not walk, none."""
+    if keys.own is None or keys.last is None:
+        return None
+    return jnp.where(keys.last == ANY, ANY, keys.own)
+
+
+def _bit(condition: jax.Array) -> jax.Array:
+    return jnp.where(condition, u32(1), u32(0))
+
+
+def _walk(
+    step: Callable[[jax.Array], jax.Array],
+    start: jax.Array,
+    last: jax.Array,
+    skipped: jax.Array | None,
+) -> jax.Array:
+    """Take a step, and more until it leads inside; who begins outside takes just one.
+
+    (From outside, some walks would never end.)
+    """
+
+    def outside(x: jax.Array) -> jax.Array:
+        beyond = x > last
+        return _bit(beyond if skipped is None else beyond | (x == skipped))
+
+    x = step(start)
+    begun = jnp.broadcast_to(u32(1) - outside(start), x.shape)
+
+    def goes_on(x: jax.Array) -> jax.Array:
+        return jnp.max((begun & outside(x)).astype(jnp.int32)) > np.int32(0)
+
+    def further(x: jax.Array) -> jax.Array:
+        return jnp.where((begun & outside(x)) != u32(0), step(x), x)
+
+    walked: jax.Array = lax.while_loop(goes_on, further, x)
+    return walked
 
 
 def _bijection(log2_chunk: Any) -> tuple[Any, tuple[Any, Any]]:

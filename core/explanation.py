@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from . import gate, validation
 from .dispatch import candidates, resolve, unfit, why_not
 from .hookspecs import NO_GRID, PLATFORMS, Grid, Problem, Product
-from .reference import Normal, Weights
+from .reference import FixedOutDegree, Normal, Rule, Weights
 from .registry import Registered, registry
 
 NORMAL = Normal()
@@ -56,8 +56,9 @@ def explain(
     *,
     shape: tuple[int, int] = (1000, 1000),
     grid: Grid = NO_GRID,
-    prob: float | None = None,
+    prob: float | Rule | None = None,
     weights: Weights = NORMAL,
+    self_connections: bool = True,
     transpose: bool = False,
     batch: int = 1,
     dtype: Any = "float32",
@@ -71,7 +72,7 @@ def explain(
     product : {"events", "floats", "dense", "weighted"}
         Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like; of ``JITBlocks``
         with events.
-    shape, prob, transpose, backend
+    shape, prob, self_connections, transpose, backend
         As of the call; the shape of blocks is that of their grid. A prob that is
         traced is left out.
     weights : reference.Weights
@@ -105,7 +106,16 @@ def explain(
     'numba'
     """
     problem = _problem(
-        product, shape, grid, prob, weights, transpose, batch, dtype, platform
+        product,
+        shape,
+        grid,
+        prob,
+        weights,
+        self_connections,
+        transpose,
+        batch,
+        dtype,
+        platform,
     )
     name = resolve(backend)
     chosen: Registered | None = None
@@ -137,8 +147,9 @@ def _problem(
     product: Product,
     shape: tuple[int, int],
     grid: Grid,
-    prob: float | None,
+    prob: float | Rule | None,
     weights: Weights,
+    self_connections: bool,
     transpose: bool,
     batch: int,
     dtype: Any,
@@ -163,22 +174,28 @@ def _problem(
     batch = operator.index(batch)
     if batch < 1:
         raise ValueError(f"batch must be 1 or more, got {batch}")
+    shape = validation.check_shape(shape)
+    if grid.blocks:
+        shape = sum(grid.rows), sum(grid.columns)
+    self_connections = validation.check_flag(self_connections, "self_connections")
+    log2_chunk = None
+    if prob is not None and not grid.blocks:
+        own = validation.check_connections(prob, shape, (0, 0), self_connections)
+        log2_chunk = own.log2_chunk
     floats = product in {"floats", "weighted"}
     return Problem(
         product=product,
-        shape=(
-            (sum(grid.rows), sum(grid.columns))
-            if grid.blocks
-            else validation.check_shape(shape)
-        ),
+        shape=shape,
         transpose=transpose and product != "dense",  # which is transposed afterwards
         batch=0 if product == "dense" else batch,
         dtype=_dtype_of_sums(dtype) if floats else "int32",
         corder=True,
-        log2_chunk=None if prob is None else validation.check_prob(prob).log2_chunk,
+        log2_chunk=log2_chunk,
         weights=grid.words if grid.blocks else len(weights.table),
         platform=platform,
         grid=grid,
+        rule="fixed_out_degree" if isinstance(prob, FixedOutDegree) else "bernoulli",
+        self_connections=self_connections,
     )
 
 

@@ -31,6 +31,7 @@ CONTRACT = 2
 PROJECT = "synjit"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 Product = Literal["events", "floats", "dense", "weighted"]
+Rule = Literal["bernoulli", "fixed_out_degree"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -92,7 +93,8 @@ class Matrix(NamedTuple):
         First row and first column of the window. It lets a device draw just its rows;
         in a matrix drawn whole it is (0, 0).
     connectivity : uint32 (CONNECTIVITY_WORDS,)
-        ``reference.CountDistribution.encode()``: what a draw needs to know of ``prob``.
+        ``reference.Connectivity.encode()``: what a draw needs to know of the rule of
+        connections, ``prob`` or another.
     weights : uint32 (0,), (2048,) or (8192,)
         Table of the law of the weights; its length says how it is read
         (``reference.quantile_table``).
@@ -119,12 +121,16 @@ class Block(NamedTuple):
         ``connectivity[0]``, where ``prob`` is known already.
     table : (int, int)
         Where its words begin in ``Matrix.weights``, and how many they are.
+    rule, self_connections
+        As of ``Problem``.
     """
 
     row: int
     column: int
     log2_chunk: int | None
     table: tuple[int, int]
+    rule: Rule = "bernoulli"
+    self_connections: bool = True
 
 
 class Grid(NamedTuple):
@@ -186,6 +192,11 @@ class Problem:
         JAX platform that it is lowered for.
     grid : Grid
         Of "weighted": what W is made of. Of other products it is empty.
+    rule : {"bernoulli", "fixed_out_degree"}
+        Rule of connections. The connectivity says it too, but only when it runs.
+    self_connections : bool
+        Whether rows may be connected to the columns of the same number in the whole
+        matrix. Of "weighted", whose blocks have their own, it and ``rule`` say nothing.
     """
 
     product: Product
@@ -198,6 +209,8 @@ class Problem:
     weights: int
     platform: str
     grid: Grid = NO_GRID
+    rule: Rule = "bernoulli"
+    self_connections: bool = True
 
     def of_block(self, i: int) -> Problem:
         """State the product of events with one block of the grid."""
@@ -210,14 +223,22 @@ class Problem:
             log2_chunk=block.log2_chunk,
             weights=block.table[1],
             grid=NO_GRID,
+            rule=block.rule,
+            self_connections=block.self_connections,
         )
 
     def of_one_block(self, dtype: str) -> Problem:
         """State the weighted sum of a product of events: with a grid of one block."""
         (m, n), table = self.shape, (0, self.weights)
-        grid = Grid((m,), (n,), (Block(0, 0, self.log2_chunk, table),))
+        own = (self.log2_chunk, table, self.rule, self.self_connections)
         return replace(
-            self, product="weighted", dtype=dtype, log2_chunk=None, grid=grid
+            self,
+            product="weighted",
+            dtype=dtype,
+            log2_chunk=None,
+            grid=Grid((m,), (n,), (Block(0, 0, *own),)),
+            rule="bernoulli",
+            self_connections=True,
         )
 
 

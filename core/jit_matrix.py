@@ -15,9 +15,9 @@ import numpy as np
 from . import dispatch, reference, seeding, units, validation
 from .aliases import Numbers, Place, Prob, Seed
 from .evaluation import Family, coefficients, evaluate
-from .hookspecs import Matrix, Problem, Product
+from .hookspecs import Matrix, Problem, Product, Rule
 from .matrix import RandomMatrix, is_key, operand, rank
-from .reference import Weights
+from .reference import Bernoulli, FixedOutDegree, Weights
 
 
 class Operands(NamedTuple):
@@ -27,6 +27,7 @@ class Operands(NamedTuple):
     unit: Any
     matrix: Matrix
     log2_chunk: int | None
+    rule: Rule
     valid: jax.Array | None  # of what was traced: is it a matrix?
 
 
@@ -57,8 +58,9 @@ class JITMatrix(RandomMatrix):
     ----------
     loc, scale : float, array of one element, or Quantity
         Weights are ``loc + scale * x``.
-    prob : float
-        Probability of a connection, in [0, 1].
+    prob : float or rule
+        Probability of a connection, in [0, 1], or another rule of connections:
+        ``FixedOutDegree(k)``.
     seed : int, array or key, optional
         As in ``binary_jitnmv``; ``M.seed`` gives back the one that was drawn.
     weights : reference.Weights
@@ -69,6 +71,8 @@ class JITMatrix(RandomMatrix):
         Rows (post-synaptic) and columns (pre-synaptic).
     origin : (int, int), or integer array (2,)
         Row and column at which the window begins, as in ``binary_jitnmv``.
+    self_connections : bool
+        Whether entry (i, i) of the whole matrix may be a connection, as there.
     corder : bool
         Hint on the order of work.
     backend : str, optional
@@ -103,6 +107,7 @@ class JITMatrix(RandomMatrix):
         weights: Weights,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -112,7 +117,7 @@ class JITMatrix(RandomMatrix):
                 f"got {validation.describe(weights)}"
             )
         self.loc, self.scale, self.weights = loc, scale, weights
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     def _finish(
         self,
@@ -122,20 +127,26 @@ class JITMatrix(RandomMatrix):
         origin: Any,
         corder: bool,
         backend: str | None,
+        self_connections: bool = True,
     ) -> None:
         """Check the parameters, which are set already, and set the rest."""
         for name in self.PARAMETERS:
             setattr(self, name, units.gather(getattr(self, name)))
         self._check_parameters()
-        validation.check_prob(prob)
-        self.prob = units.gather(prob)
-        self.seed = _kept_seed(seed)
         self._stored_shape = validation.check_shape(shape)
         validation.check_origin(origin, self._stored_shape)
         self.origin = tuple(origin)
+        self.self_connections = validation.check_flag(
+            self_connections, "self_connections"
+        )
+        if isinstance(prob, Bernoulli):
+            prob = prob.prob
+        self.prob = units.gather(prob)
+        self._check_connections()
+        self.seed = _kept_seed(seed)
         self._known = _Known(
             isinstance(self.seed, int),
-            isinstance(self.prob, (int, float, np.number)),
+            isinstance(self.prob, (int, float, np.number, FixedOutDegree)),
             all(isinstance(start, (int, np.integer)) for start in self.origin),
         )
         self.corder = validation.check_flag(corder, "corder")
@@ -177,6 +188,11 @@ class JITMatrix(RandomMatrix):
         values = [getattr(self, name) for name in self.PARAMETERS]
         return validation.check_parameters(values, self.PARAMETERS)
 
+    def _check_connections(self) -> validation.Connections:
+        return validation.check_connections(
+            self.prob, self._stored_shape, self.origin, self.self_connections
+        )
+
     # --- what it is ---------------------------------------------------------------
 
     @property
@@ -204,7 +220,7 @@ class JITMatrix(RandomMatrix):
         """Show a call that makes the same matrix."""
         given = self._arguments()
         of_class = inspect.signature(type(self)).parameters
-        names = {"origin", "corder", "backend"} & of_class.keys()
+        names = {"origin", "self_connections", "corder", "backend"} & of_class.keys()
         usual = {name: of_class[name].default for name in names}
         shown = [
             f"{name}={_written(value)}"
@@ -219,7 +235,8 @@ class JITMatrix(RandomMatrix):
         names = (*self.PARAMETERS, "prob", "seed", *self.FIXED)
         given = {name: getattr(self, name) for name in names}
         given |= {"shape": self._stored_shape, "origin": self.origin}
-        return given | {"corder": self.corder, "backend": self.backend}
+        names = ("self_connections", "corder", "backend")
+        return given | {name: getattr(self, name) for name in names}
 
     # --- products -----------------------------------------------------------------
 
@@ -251,6 +268,8 @@ class JITMatrix(RandomMatrix):
             log2_chunk=own.log2_chunk,
             weights=len(own.matrix.weights),
             platform="",
+            rule=own.rule,
+            self_connections=self.self_connections,
         )
         loc, scale = coefficients(self.family(), own.parameters, accurate)
         result = evaluate(
@@ -268,14 +287,14 @@ class JITMatrix(RandomMatrix):
     def operands(self) -> Operands:
         """Bring what the matrix is made of into the form that products take."""
         numbers, unit = self._check_parameters()
-        probability = validation.check_prob(self.prob)
+        own = self._check_connections()
         start = validation.check_origin(self.origin, self._stored_shape)
-        valid = probability.valid
+        valid = own.valid
         if start.valid is not None:
             valid = start.valid if valid is None else valid & start.valid
         words = seeding.check_seed(self.seed)
-        matrix = Matrix(words, start.words, probability.connectivity, self.law().table)
-        return Operands(numbers, unit, matrix, probability.log2_chunk, valid)
+        matrix = Matrix(words, start.words, own.connectivity, self.law().table)
+        return Operands(numbers, unit, matrix, own.log2_chunk, own.rule, valid)
 
     def _scaled(self, factor: Any) -> Self:
         changes = {name: getattr(self, name) * factor for name in self.PARAMETERS}
@@ -333,7 +352,13 @@ class JITMatrix(RandomMatrix):
         leaves = (None if k else leaf for k, leaf in zip(known, more, strict=True))
         kept = tuple(leaf if k else None for k, leaf in zip(known, more, strict=True))
         law = tuple(getattr(self, name) for name in self.FIXED)
-        fixed = (self._stored_shape, self.corder, self.backend, self.transposed)
+        fixed = (
+            self._stored_shape,
+            self.self_connections,
+            self.corder,
+            self.backend,
+            self.transposed,
+        )
         parameters = (getattr(self, name) for name in self.PARAMETERS)
         return (*parameters, *leaves), (known, kept, law, fixed)
 
@@ -351,7 +376,8 @@ class JITMatrix(RandomMatrix):
             own if k else leaf
             for k, own, leaf in zip(new._known, kept, (seed, prob, origin), strict=True)
         )
-        new._stored_shape, new.corder, new.backend, new.transposed = fixed
+        new._stored_shape, new.self_connections, *fixed = fixed
+        new.corder, new.backend, new.transposed = fixed
         return new
 
     def __getstate__(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def binary_jitnmv(
     shape: tuple[int, int],
     transpose: bool = False,
     origin: Place = (0, 0),
+    self_connections: bool = True,
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -38,9 +39,10 @@ def binary_jitnmv(
     ----------
     w_loc, w_scale : float, array of one element, or Quantity
         Mean and standard deviation of the weights, of one dimension.
-    prob : float
+    prob : float or rule
         Probability of a connection, in [0, 1], rounded to float32. It may be traced;
-        a traced prob outside [0, 1] gives NaN.
+        a traced prob outside [0, 1] gives NaN. Or another rule of connections:
+        ``FixedOutDegree(k)``.
     vector : array (n,), or (m,) if ``transpose``
         Boolean, integer or real, with or without a unit. An entry is an event if
         it is > 0: neither -1 nor NaN is one.
@@ -59,6 +61,10 @@ def binary_jitnmv(
         window ``[row : row + m, column : column + n]``, as a device draws it that has
         just these rows. ``row + m`` and ``column + n`` are below 2**31. Either may be
         traced; a traced one outside of that gives NaN.
+    self_connections : bool
+        Whether ``W[i, i]`` may be a connection, i counted in the whole matrix, whatever
+        the origin. Without them, a ``prob`` loses these entries and keeps all others
+        as they are; ``FixedOutDegree(k)`` keeps k targets, of the other rows.
     corder : bool
         Hint on the order of work, never on the result: rows first, or columns first.
     backend : str, optional
@@ -104,6 +110,7 @@ def binary_jitnmv(
         seed,
         shape=shape,
         origin=origin,
+        self_connections=self_connections,
         corder=corder,
         backend=backend,
     )
@@ -120,6 +127,7 @@ def binary_jitnmm(
     shape: tuple[int, int],
     transpose: bool = False,
     origin: Place = (0, 0),
+    self_connections: bool = True,
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -152,6 +160,7 @@ def binary_jitnmm(
         seed,
         shape=shape,
         origin=origin,
+        self_connections=self_connections,
         corder=corder,
         backend=backend,
     )
@@ -168,6 +177,7 @@ def jitnmv(
     shape: tuple[int, int],
     transpose: bool = False,
     origin: Place = (0, 0),
+    self_connections: bool = True,
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -200,6 +210,7 @@ def jitnmv(
         seed,
         shape=shape,
         origin=origin,
+        self_connections=self_connections,
         corder=corder,
         backend=backend,
     )
@@ -216,6 +227,7 @@ def jitnmm(
     shape: tuple[int, int],
     transpose: bool = False,
     origin: Place = (0, 0),
+    self_connections: bool = True,
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -247,6 +259,7 @@ def jitnmm(
         seed,
         shape=shape,
         origin=origin,
+        self_connections=self_connections,
         corder=corder,
         backend=backend,
     )
@@ -262,6 +275,7 @@ def jitn(
     shape: tuple[int, int],
     transpose: bool = False,
     origin: Place = (0, 0),
+    self_connections: bool = True,
     corder: bool = True,
     backend: str | None = None,
 ) -> Any:
@@ -269,7 +283,8 @@ def jitn(
 
     Parameters
     ----------
-    w_loc, w_scale, prob, seed, shape, transpose, origin, corder, backend
+    w_loc, w_scale, prob, seed, shape, transpose, origin, self_connections, corder,
+    backend
         See ``binary_jitnmv``.
 
     Returns
@@ -295,6 +310,7 @@ def jitn(
         seed,
         shape=shape,
         origin=origin,
+        self_connections=self_connections,
         corder=corder,
         backend=backend,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import reference, units
 from .binomial import traced_connectivity
+from .hookspecs import Rule
 from .primitives import replicate, undifferentiable_prob
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -91,7 +92,54 @@ def check_origin(origin: Any, shape: tuple[int, int]) -> Origin:
     return Origin(row * first + column * second, valid)
 
 
-# --- prob -------------------------------------------------------------------------
+# --- connections ------------------------------------------------------------------
+
+
+class Connections(NamedTuple):
+    """A checked rule of connections, and what is known of it before it runs."""
+
+    connectivity: Any  # uint32 (CONNECTIVITY_WORDS,)
+    log2_chunk: int | None
+    rule: Rule
+    self_connections: bool
+    valid: jax.Array | None  # of what was traced: is it in [0, 1], or in the matrix?
+
+
+def check_connections(
+    prob: Any, shape: tuple[int, int], origin: Any, self_connections: bool = True
+) -> Connections:
+    """A rule, or a probability in [0, 1], for a checked window of a matrix.
+
+    A prob that is traced makes NaN where it is not in [0, 1], as an origin does with
+    which the window ends beyond the rows of a rule.
+    """
+    if isinstance(prob, reference.FixedOutDegree):
+        row, rows = origin[0], shape[0]
+        traced = isinstance(row, jax.core.Tracer)
+        whole = prob.rows_of(None if traced else operator.index(row), rows)
+        valid = None
+        if traced:
+            valid = row.astype(jnp.uint32) <= np.uint32(whole - rows)
+        words, log2_chunk = _words_of_out_degree(prob.k, whole, self_connections)
+        return Connections(
+            words, log2_chunk, "fixed_out_degree", self_connections, valid
+        )
+    own = check_prob(prob)
+    words = own.connectivity
+    if not self_connections:
+        last = np.arange(len(words)) == reference.draw.NO_SELF_WORD
+        known = isinstance(words, np.ndarray)
+        words = (np if known else jnp).where(last, np.uint32(1), words)
+    return Connections(words, own.log2_chunk, "bernoulli", self_connections, own.valid)
+
+
+@functools.lru_cache(maxsize=1024)
+def _words_of_out_degree(k: int, rows: int, self_connections: bool) -> tuple[Any, int]:
+    rule = reference.FixedOutDegree(k)
+    connectivity = rule.connectivity(rows, self_connections)
+    words = connectivity.encode()
+    words.flags.writeable = False
+    return words, connectivity.log2_chunk
 
 
 class Probability(NamedTuple):
@@ -104,7 +152,12 @@ class Probability(NamedTuple):
 
 def check_prob(prob: Any) -> Probability:
     """A probability in [0, 1]; one that is traced makes NaN where it is not."""
-    wanted = "prob must be one real number in [0, 1]"
+    wanted = (
+        "prob must be one real number in [0, 1], or a rule of connections, as "
+        "synjit.FixedOutDegree(k)"
+    )
+    if isinstance(prob, reference.Bernoulli):
+        prob = prob.prob
     prob, unit = units.split(prob)
     if unit is not None:
         raise TypeError(f"{wanted}, got one with the unit {unit}")

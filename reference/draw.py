@@ -16,10 +16,17 @@ through the table of another law (``weight_laws`` says what z stands for there).
 A random K-subset at uniformly random places, with K binomial, *is* C independent
 Bernoulli draws. Everything below is arithmetic modulo 2**32, and must stay so:
 a float logarithm would draw another network on another device.
+
+Other rules of connections (``connection_rules``) use the same keys and the same P. Of
+a fixed out-degree the whole column is one chunk, K is k, and where P leads outside of
+the allowed rows it is applied again, until it leads inside ("cycle-walking": Black &
+Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Without
+self-connections, row j is not allowed in column j.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import NamedTuple
 
@@ -49,7 +56,10 @@ WEIGHT_SHIFTS = (17, 11, 15, 14)
 WEIGHT_MULTIPLIERS = (0xED5AD4BB, 0xAC4C1B51, 0x31848BAB)
 
 MAX_LIMITS = 224
-CONNECTIVITY_WORDS = 2 + MAX_LIMITS
+# Words of a connectivity: log2_chunk, base, the limits, and these two.
+ROWS_WORD = 2 + MAX_LIMITS  # rows that are walked into; 0 without walking
+NO_SELF_WORD = 3 + MAX_LIMITS  # 1 without self-connections
+CONNECTIVITY_WORDS = 4 + MAX_LIMITS
 
 UInt32 = NDArray[np.uint32]
 
@@ -67,19 +77,32 @@ def seed_words(seed: int) -> tuple[int, int]:
     return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
 
 
-class CountDistribution(NamedTuple):
-    """All that a draw needs to know of ``prob``.
+class Connectivity(NamedTuple):
+    """All that a draw needs to know of a rule of connections.
 
     The count of a chunk is ``K = base + sum(limits < count word)``.
+
+    Attributes
+    ----------
+    log2_chunk, base : int
+    limits : uint32 (MAX_LIMITS,)
+    rows : int
+        Of a fixed out-degree: number of the rows that connections may have. 0 of a
+        Bernoulli rule, by which they may have any.
+    self_connections : bool
+        Whether row j of column j may be connected.
     """
 
     log2_chunk: int
     base: int
     limits: UInt32
+    rows: int = 0
+    self_connections: bool = True
 
     def encode(self) -> UInt32:
-        """Pack into CONNECTIVITY_WORDS words: log2_chunk, base, limits."""
-        return np.array([self.log2_chunk, self.base, *self.limits], np.uint32)
+        """Pack into CONNECTIVITY_WORDS words."""
+        last = self.rows, not self.self_connections
+        return np.array([self.log2_chunk, self.base, *self.limits, *last], np.uint32)
 
     def draw_count(self, word: ArrayLike) -> UInt32:
         """Number of connections of the chunks with these count words."""
@@ -125,8 +148,8 @@ def thresholds(prob: float) -> list[int]:
     return result
 
 
-def count_distribution(prob: float) -> CountDistribution:
-    """Make the distribution of counts of a prob, which is first rounded to float32.
+def count_distribution(prob: float) -> Connectivity:
+    """Make the connectivity of a prob, which is first rounded to float32.
 
     Rounding makes a prob the same number whether it was given as a Python float
     or as an array of any precision; it moves prob by one part in 10**7 at most.
@@ -137,7 +160,7 @@ def count_distribution(prob: float) -> CountDistribution:
     base = steps.count(0)
     limits = np.full(MAX_LIMITS, 2**32 - 1, np.uint32)
     limits[: len(steps) - base] = np.array(steps[base:], np.int64) - 1
-    return CountDistribution(log2_chunk(prob), base, limits)
+    return Connectivity(log2_chunk(prob), base, limits)
 
 
 # --- the bijection ------------------------------------------------------------
@@ -208,6 +231,68 @@ def inverse_mod_2_32(a: UInt32) -> UInt32:
     return x
 
 
+# --- by the rule ----------------------------------------------------------------
+
+
+def is_allowed(row: ArrayLike, column: ArrayLike, c: Connectivity) -> NDArray[np.bool_]:
+    """Whether a rule allows a connection at all: any, or any but (j, j)."""
+    row, column = np.asarray(row, np.uint32), np.asarray(column, np.uint32)
+    inside = (row < c.rows) if c.rows else np.ones_like(row, np.bool_)
+    return inside & (c.self_connections | (row != column))
+
+
+def connection_place(
+    t: ArrayLike, column: ArrayLike, keys: ChunkKeys, c: Connectivity
+) -> UInt32:
+    """Give the row offset, within its chunk, of connection t.
+
+    Of a Bernoulli rule this is P(t), even where the row is not allowed, which then has
+    no connection. Of a fixed out-degree t numbers the allowed rows, 0, 1, ... without
+    column j's own, and the place is the first allowed one of P(s), P(P(s)), ... with s
+    row number t: since P is a permutation, this permutes the allowed rows.
+    """
+    if not c.rows:
+        return place(t, keys, c.log2_chunk)
+    s = np.asarray(t, np.uint32)
+    if not c.self_connections:
+        s = s + (s >= np.asarray(column, np.uint32))
+    return _walk(lambda x: place(x, keys, c.log2_chunk), s, column, c)
+
+
+def connection_number(
+    offset: ArrayLike, column: ArrayLike, keys: ChunkKeys, c: Connectivity
+) -> UInt32:
+    """Undo ``connection_place``, for allowed rows."""
+    if not c.rows:
+        return place_inverse(offset, keys, c.log2_chunk)
+    s = _walk(lambda x: place_inverse(x, keys, c.log2_chunk), offset, column, c)
+    return s if c.self_connections else s - (s > np.asarray(column, np.uint32))
+
+
+def _walk(
+    step: Callable[[UInt32], UInt32],
+    start: ArrayLike,
+    column: ArrayLike,
+    c: Connectivity,
+) -> UInt32:
+    """Take a step, and more until an allowed row is reached; from others, just one."""
+    start = np.asarray(start, np.uint32)
+    begun = is_allowed(start, column, c)
+    x = step(start)
+    while (outside := begun & ~is_allowed(x, column, c)).any():
+        x = np.where(outside, step(x), x)
+    return x
+
+
+def is_connected(
+    row: ArrayLike, column: ArrayLike, keys: ChunkKeys, c: Connectivity
+) -> NDArray[np.bool_]:
+    """Whether rows are connected; ``keys`` are those of their chunks."""
+    offset = np.asarray(row, np.uint32) & np.uint32(2**c.log2_chunk - 1)
+    number = connection_number(offset, column, keys, c)
+    return is_allowed(row, column, c) & (number < c.draw_count(keys.count_word))
+
+
 # --- the weight ---------------------------------------------------------------
 
 
@@ -245,7 +330,7 @@ def mixed_word(
 
 def entry(
     seed: tuple[int, int],
-    counts: CountDistribution,
+    connectivity: Connectivity,
     row: ArrayLike,
     column: ArrayLike,
     table: UInt32 = TABLE,
@@ -255,26 +340,26 @@ def entry(
     ``row`` and ``column`` broadcast; z is given for unconnected entries too.
     """
     row = np.asarray(row, np.uint32)
-    keys = chunk_keys(seed, column, row >> np.uint32(counts.log2_chunk))
-    offset = row & np.uint32(2**counts.log2_chunk - 1)
-    connected = place_inverse(offset, keys, counts.log2_chunk) < counts.draw_count(
-        keys.count_word
-    )
+    keys = chunk_keys(seed, column, row >> np.uint32(connectivity.log2_chunk))
+    connected = is_connected(row, column, keys, connectivity)
     return connected, weight(seed, row, column, table)
 
 
 def column_connections(
     seed: tuple[int, int],
-    counts: CountDistribution,
+    connectivity: Connectivity,
     column: int,
     n_rows: int,
     table: UInt32 = TABLE,
 ) -> tuple[UInt32, NDArray[np.int32]]:
     """List the connections of one column: their rows, ascending, and their z."""
-    chunks = np.arange(-(-n_rows >> counts.log2_chunk), dtype=np.uint32)[:, None]
+    k = connectivity.log2_chunk
+    chunks = np.arange(-(-n_rows >> k), dtype=np.uint32)[:, None]
     keys = chunk_keys(seed, column, chunks)
-    number = counts.draw_count(keys.count_word)
+    number = connectivity.draw_count(keys.count_word)
     t = np.arange(number.max(initial=0), dtype=np.uint32)
-    rows = (chunks << np.uint32(counts.log2_chunk)) + place(t, keys, counts.log2_chunk)
-    rows = np.sort(rows[(t < number) & (rows < n_rows)])
+    offset = connection_place(t, column, keys, connectivity)
+    rows = (chunks << np.uint32(k)) + offset
+    there = (t < number) & is_allowed(rows, column, connectivity)
+    rows = np.sort(rows[there & (rows < n_rows)])
     return rows, weight(seed, rows, column, table)

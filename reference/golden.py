@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden vectors: what was frozen as this version of the draw.
 
-``golden_v2.json``, ``golden_weights_v2.json`` (the laws of the weights) and
-``golden_delays_v2.json`` (those of the delays) were written once by ``python -m
-synjit.reference.golden``, and the tests compare. They are also for whoever rebuilds W
-in another language: key words first, then thresholds, places and weights, then whole
-small matrices.
+``golden_v2.json``, ``golden_weights_v2.json`` (the laws of the weights),
+``golden_delays_v2.json`` (those of the delays) and ``golden_rules_v2.json`` (rules of
+connections) were written once by ``python -m synjit.reference.golden``, and the tests
+compare. They are also for whoever rebuilds W in another language: key words first, then
+thresholds, places and weights, then whole small matrices.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import delays
+from .connection_rules import FixedOutDegree
 from .delays import Delays
 from .draw import (
     DRAW_VERSION,
@@ -45,6 +46,7 @@ from .weight_laws import (
 PATH = Path(__file__).with_name(f"golden_v{DRAW_VERSION}.json")
 WEIGHTS_PATH = Path(__file__).with_name(f"golden_weights_v{DRAW_VERSION}.json")
 DELAYS_PATH = Path(__file__).with_name(f"golden_delays_v{DRAW_VERSION}.json")
+RULES_PATH = Path(__file__).with_name(f"golden_rules_v{DRAW_VERSION}.json")
 
 PROBS = (0.0, 1e-6, 0.003, 0.1, 0.25, 0.5, 0.77, 0.9, 1.0)
 CHUNKS = ((0, 0, 0), (42, 0, 0), (42, 7, 3), (-1, 123456, 0), (2**63, 2**31 - 1, 9))
@@ -61,6 +63,14 @@ MATRICES = (
     (2**40 + 1, 0.25, (33, 8)),
     (2**64 - 2, 0.01, (9000, 2)),
     (1, 1.0, (12, 10)),
+)
+# k, rows, and the window's shape and origin.
+OUT_DEGREES = (
+    (3, 7, (7, 5), (0, 0)),
+    (100, 1000, (1000, 4), (0, 0)),
+    (1500, 1501, (1501, 3), (0, 1499)),
+    (5000, 70_001, (2000, 3), (65_000, 65_500)),
+    (2**20, 2**31 - 1, (3000, 2), (2**20, 2**20)),
 )
 
 
@@ -136,6 +146,43 @@ def _delays(law: Delays) -> dict[str, Any]:
     }
 
 
+def rule_vectors() -> list[dict[str, Any]]:
+    """Compute what the file of the rules of connections holds."""
+    rules = [
+        _rule(*rule, self_connections)
+        for rule in OUT_DEGREES
+        for self_connections in (True, False)
+    ]
+    return [*rules, _rule(0.5, None, (40, 30), (1010, 1005), False)]
+
+
+def _rule(
+    k_or_prob: float,
+    rows: int | None,
+    shape: tuple[int, int],
+    origin: tuple[int, int],
+    self_connections: bool,
+) -> dict[str, Any]:
+    """Give a rule: its words, and of a window the first rows of the first column."""
+    rule = FixedOutDegree(int(k_or_prob), rows) if rows else k_or_prob
+    matrix = Matrix(42, rule, shape, origin, self_connections=self_connections)
+    z = matrix.dense()
+    c = matrix.connectivity
+    return {
+        "k_or_prob": k_or_prob,
+        "rows": rows,
+        "self_connections": self_connections,
+        "shape": list(shape),
+        "origin": list(origin),
+        "log2_chunk": c.log2_chunk,
+        "base": c.base,
+        "last_words": c.encode()[-2:].tolist(),
+        "number_of_connections": int((z != ABSENT).sum()),
+        "first_rows_of_first_column": np.flatnonzero(z[:, 0] != ABSENT)[:10].tolist(),
+        "sha256_of_matrix": _digest(z.astype("<i8")),
+    }
+
+
 def _weights(weights: Weights) -> dict[str, Any]:
     """Give a law: its table, z of some words, and a small matrix."""
     matrix = Matrix(42, 0.1, (300, 20), origin=(7, 3), weights=weights)
@@ -207,6 +254,7 @@ def main() -> None:
         PATH: vectors,
         WEIGHTS_PATH: weight_vectors,
         DELAYS_PATH: delay_vectors,
+        RULES_PATH: rule_vectors,
     }
     missing = {path: make for path, make in files.items() if not path.exists()}
     if not missing:

@@ -19,7 +19,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .draw import CountDistribution, column_connections, count_distribution, seed_words
+from .connection_rules import Rule, connectivity_of
+from .draw import Connectivity, column_connections, seed_words
 from .normal import UNIT_BITS
 from .weight_laws import Normal, Weights
 
@@ -33,22 +34,26 @@ class Matrix:
     Parameters
     ----------
     seed : int
-    prob : float
+    prob : float or Rule
+        Probability of a connection, or another rule of connections.
     shape : (int, int)
         Rows (post-synaptic) and columns (pre-synaptic) of the window.
     origin : (int, int), optional
         Its first row and column.
     weights : Weights, optional
         Law of the weights.
+    self_connections : bool, optional
+        Whether a row may be connected to the column of the same number.
     """
 
     def __init__(
         self,
         seed: int,
-        prob: float,
+        prob: float | Rule,
         shape: tuple[int, int],
         origin: tuple[int, int] = (0, 0),
         weights: Weights = NORMAL,
+        self_connections: bool = True,
     ) -> None:
         if not isinstance(weights, Weights):
             raise TypeError(
@@ -56,7 +61,9 @@ class Matrix:
                 f"{weights!r}"
             )
         self.seed: tuple[int, int] = seed_words(seed)
-        self.counts: CountDistribution = count_distribution(prob)
+        self.connectivity: Connectivity = connectivity_of(
+            prob, shape[0], origin[0], self_connections
+        )
         self.shape = shape
         self.origin = origin
         self.weights = weights
@@ -65,7 +72,11 @@ class Matrix:
         """Rows (ascending, of the window) and z of the connections of column j."""
         top, left = self.origin
         rows, z = column_connections(
-            self.seed, self.counts, left + j, top + self.shape[0], self.weights.table
+            self.seed,
+            self.connectivity,
+            left + j,
+            top + self.shape[0],
+            self.weights.table,
         )
         inside = rows >= top
         return rows[inside].astype(np.int64) - top, z[inside]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import synjit
-from synjit import Backend, cli, products, reference
+from synjit import Backend, FixedOutDegree, cli, products, reference
 from synjit.conformance import PRODUCTS, Case, check, full_cases, quick_cases, run_full
 from synjit.conformance.case_lists import (
     FULL_COUNTS,
@@ -39,6 +39,7 @@ from synjit.registry import registry
 EXAMPLE = Path(__file__).parents[1] / "examples" / "synjit-xla"
 
 
+@pytest.mark.parametrize("self_connections", [True, False])
 @pytest.mark.parametrize(
     ("seed", "prob", "shape", "origin"),
     [
@@ -47,13 +48,19 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "synjit-xla"
         (2**40, 1.0, (300, 7), (1, 1)),
         (1, 0.3, (300, 3), (2**20, 2**31 - 100)),
         (1, 0.0, (10, 3), (0, 0)),
+        (1, FixedOutDegree(100, 300), (200, 7), (0, 0)),
+        (1, FixedOutDegree(2000, 70_000), (900, 7), (65_000, 65_003)),
     ],
 )
-def test_what_is_expected_is_what_the_reference_says(seed, prob, shape, origin):
-    matrix = reference.Matrix(seed, prob, shape, origin)
-    np.testing.assert_array_equal(window(seed, prob, shape, origin), matrix.dense())
+def test_what_is_expected_is_what_the_reference_says(
+    seed, prob, shape, origin, self_connections
+):
+    own = {"self_connections": self_connections}
+    matrix = reference.Matrix(seed, prob, shape, origin, **own)
+    case = Case("dense", prob, shape, seed, origin, **own)
+    np.testing.assert_array_equal(window(case), matrix.dense())
     for transpose in (False, True):
-        case = Case("events", prob, shape, seed, origin, transpose, 2)
+        case = Case("events", prob, shape, seed, origin, transpose, 2, **own)
         right = matrix.events(case.operand(), transpose)
         np.testing.assert_array_equal(expected(case).results, right)
         case = replace(case, product="floats")

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import hostile_processes
+import hostile_rules
 import hostile_sizes
 import hostile_tables
 import hostile_values
@@ -59,6 +60,7 @@ def blocks(backend=None):
 
 MODULES = (
     hostile_processes,
+    hostile_rules,
     hostile_sizes,
     hostile_tables,
     hostile_values,

@@ -27,6 +27,9 @@ MATRICES = {
     ),
     "key": synjit.JITNormal([1.0], [0.1], 0.5, jax.random.key(3), shape=(3, 5)),
     "unit": synjit.JITNormal(0.1 * u.mV, 0.0, 0.5, 3, shape=(3, 5), corder=False),
+    "rule": synjit.JITNormal(
+        1.0, 0.1, synjit.FixedOutDegree(2), 7, shape=(3, 5), self_connections=False
+    ),
     "blocks": synjit.JITBlocks(
         [
             [synjit.JITNormal(1.0, 0.1, 0.5, seed, shape=(2, 3)) for seed in (1, 2)],

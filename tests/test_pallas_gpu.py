@@ -21,7 +21,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
 import synjit
-from synjit import conformance, dispatch, reference
+from synjit import FixedOutDegree, conformance, dispatch, reference
 from synjit.backends.pallas_gpu import atomics, calls, workspace
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
@@ -59,14 +59,19 @@ CASES = [
     Case("floats", 0.1, (1500, 60), transpose=True, table="lognormal"),
     Case("dense", 0.5, (260, 19), table="random"),
     Case("dense", 0.5, (260, 19), table="constant"),
+    # rules of connections: listed and walked, asked and walked back, no diagonal
+    Case("events", FixedOutDegree(40, 1500), (1500, 60), self_connections=False),
+    Case("events", FixedOutDegree(700, 3000), (900, 60), origin=(2000, 1990), batch=2),
+    Case("floats", FixedOutDegree(90, 1500), (1500, 60), transpose=True),
+    Case("events", 0.5, (300, 60), origin=(1010, 1000), self_connections=False),
+    Case("dense", FixedOutDegree(299, 300), (300, 40), self_connections=False),
 ]
 
 
 def describe(case: Case) -> str:
     direction = "transpose" if case.transpose else "straight"
-    return (
-        f"{case.product}-{case.prob}-{case.shape}-{direction}-{case.batch}-{case.table}"
-    )
+    rule = case.prob if case.self_connections else f"{case.prob}-no-self"
+    return f"{case.product}-{rule}-{case.shape}-{direction}-{case.batch}-{case.table}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=describe)
@@ -163,6 +168,10 @@ PROBLEMS = [
         (True, 3, 17, 2048),
     )
 ] + [Problem("dense", (10**4, 10**4), False, 0, "int32", True, 13, 8192, "cuda")]
+PROBLEMS += [
+    replace(problem, rule="fixed_out_degree", self_connections=False)
+    for problem in (PROBLEMS[0], PROBLEMS[3], PROBLEMS[-1])
+]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)

@@ -11,7 +11,7 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 
 import synjit
-from synjit import Problem, dispatch, gate, reference
+from synjit import FixedOutDegree, Problem, dispatch, gate, reference
 from synjit.backends.pallas_tpu import calls, plugin, workspace
 from synjit.conformance import suite
 from synjit.conformance.cases import Case
@@ -40,6 +40,12 @@ CASES = (
     Case("floats", 0.5, (300, 60), table="lognormal"),
     Case("dense", 0.5, (260, 19), table="random"),
     Case("dense", 0.5, (260, 19), table="constant"),
+    # rules of connections: listed and walked, asked and walked back, no diagonal
+    Case("events", FixedOutDegree(40, 1500), (1500, 60), self_connections=False),
+    Case("events", FixedOutDegree(700, 3000), (900, 60), origin=(2000, 1990), batch=2),
+    Case("floats", FixedOutDegree(90, 1500), (1500, 60), transpose=True),
+    Case("events", 0.5, (300, 60), origin=(1010, 1000), self_connections=False),
+    Case("dense", FixedOutDegree(299, 300), (300, 40), self_connections=False),
 )
 TRACED = (
     Case("events", 0.01, (2100, 20), origin=(8170, 9)),

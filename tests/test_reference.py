@@ -191,7 +191,10 @@ def test_the_inverse_undoes_the_longest_chunks():
 def test_listing_a_column_and_asking_for_entries_agree(prob):
     matrix = Matrix(7, prob, (700, 20), origin=(300, 2))
     connected, z = entry(
-        matrix.seed, matrix.counts, 300 + np.arange(700)[:, None], 2 + np.arange(20)
+        matrix.seed,
+        matrix.connectivity,
+        300 + np.arange(700)[:, None],
+        2 + np.arange(20),
     )
     dense = matrix.dense()
     assert np.array_equal(dense != -(2**31), connected)

@@ -351,7 +351,7 @@ def test_a_matrix_has_the_connections_of_its_seed_and_weights_of_its_law(law):
     matrix = Matrix(7, 0.3, (300, 9), origin=(100, 2), weights=law)
     connected, z = entry(
         matrix.seed,
-        matrix.counts,
+        matrix.connectivity,
         100 + np.arange(300)[:, None],
         2 + np.arange(9),
         law.table,

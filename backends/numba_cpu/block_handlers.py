@@ -19,7 +19,7 @@ from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import events as kernels
 from . import partition as p
-from .chunks import chunk_range, list_active
+from .chunks import list_active, pair_range
 from .draw import Matrix, count_limits, typical_connections
 from .frame import (
     BUFFER_DATA,
@@ -34,6 +34,7 @@ from .frame import (
 from .intrinsics import free, malloc, pointer_at, stack_words
 from .naming import named_after
 from .operands import LIST_END
+from .out_degree import is_fixed
 from .threads import available_threads, in_parts
 from .weights import HELD
 
@@ -239,12 +240,17 @@ def _blocks(dtype):
         )
         k = np.int64(matrix.connectivity[0])
         top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
-        chunk, n_chunks = chunk_range(top, bottom, k)
+        fixed = is_fixed(matrix.connectivity)
+        chunk, n_chunks = pair_range(matrix.connectivity, top, bottom)
         depth = p.tile_chunks(k, n_chunks, 8 * batch, attribute(frame, 0), active.size)
+        if fixed:
+            depth = n_chunks
         touched = carray(stack_words(TOUCHED), (TOUCHED,))
         for start in range(chunk, chunk + n_chunks, depth):
             end = min(start + depth, chunk + n_chunks)
             tile_low, tile_high = max(top, start << k), min(bottom, end << k)
+            if fixed:
+                tile_low, tile_high = top, bottom
             tile = (start, end - start, tile_low, tile_high)
             sums = both[: (tile_high - tile_low) * batch]
             own = y[(tile_low - top) * batch : (tile_high - top) * batch]

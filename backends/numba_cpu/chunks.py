@@ -15,11 +15,13 @@ from .draw import (
     KEY_ROWS,
     LANES,
     LIST_SIZE,
+    OWN,
     list_places,
     list_short,
     probe_places,
 )
-from .intrinsics import stack_words
+from .intrinsics import prefer_wide_vectors, stack_words
+from .out_degree import is_fixed, segment_connections, segments
 
 u16 = np.uint16
 u32 = np.uint32
@@ -52,6 +54,14 @@ def chunk_range(top, bottom, log2_chunk):
 
 
 @njit(forceinline=True)
+def pair_range(connectivity, top, bottom):
+    """The same; of a fixed out-degree, the segments of the only chunk."""
+    if is_fixed(connectivity):
+        return np.int64(0), segments(connectivity, bottom - top)
+    return chunk_range(top, bottom, connectivity[0])
+
+
+@njit(forceinline=True)
 def block_of_pairs(first, active, origin, first_chunk, n_chunks, columns, chunks):
     """Name a block's columns and chunks; returns how many pairs there are, up to LANES.
 
@@ -79,12 +89,23 @@ def chunk_rows(chunk, log2_chunk, top, bottom):
 
 
 @njit
-def window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
+def window_connections(keys, lane, chunk, connectivity, top, bottom, rows):
     """List a chunk's connections in the rows top .. bottom - 1; returns their number.
 
     Where few rows of the chunk are inside, they are probed, which costs less than to
-    list the chunk.
+    list the chunk. Of a fixed out-degree, ``chunk`` is a segment.
     """
+    if is_fixed(connectivity):
+        return segment_connections(connectivity, keys, lane, chunk, top, bottom, rows)
+    log2_chunk = connectivity[0]
+    found = _window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows)
+    if u32(keys[OWN, lane] >> log2_chunk) == chunk:
+        return _without(rows, found, keys[OWN, lane])
+    return found
+
+
+@njit(forceinline=True)
+def _window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
     low, high = chunk_rows(chunk, log2_chunk, top, bottom)
     inside = high - low
     if inside * PROBE_COST < np.int64(keys[COUNT, lane]):
@@ -103,28 +124,54 @@ def window_connections(keys, lane, chunk, log2_chunk, top, bottom, rows):
     return kept
 
 
+@njit(forceinline=False, _nrt=False)
+def _without(rows, found, row):
+    """Take a row out of a list that may hold it; returns how many are left."""
+    prefer_wide_vectors()
+    # Whole vectors, beyond the list's end, where its first place cannot be.
+    from_end = u32(0)
+    for t in range((found + LANES - 1) // LANES * LANES):
+        from_end = max(from_end, u32(u32(rows[t] == row) * u32(u32(LIST_SIZE) - t)))
+    at = LIST_SIZE - np.int64(from_end)
+    if at >= found:
+        return found
+    rows[at] = rows[found - 1]
+    return found - 1
+
+
 @njit
-def long_connections(keys, lane, chunk, log2_chunk, low, high, rows):
+def long_connections(keys, lane, chunk, connectivity, low, high, rows):
     """The same, counted from ``low``."""
-    found = window_connections(keys, lane, chunk, log2_chunk, low, high, rows)
+    found = window_connections(keys, lane, chunk, connectivity, low, high, rows)
     for t in range(found):
         rows[t] = u32(rows[t] - u32(low))
     return found
 
 
 @njit(forceinline=True)
-def short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
+def short_connections(keys, lane, chunk, connectivity, low, high, rows):
     """The same as 16-bit numbers.
 
-    For chunks of at most 2**16 rows, in a window low .. high - 1 of as many.
+    For chunks of at most 2**16 rows, in a window low .. high - 1 of as many; not for a
+    fixed out-degree.
     """
+    log2_chunk, own = connectivity[0], keys[OWN, lane]
+    found = _short_connections(keys, lane, chunk, log2_chunk, low, high, rows)
+    here = u32(own >> log2_chunk) == chunk
+    if here and low <= np.int64(own) and np.int64(own) < high:
+        return _without(rows, found, u16(own - u32(low)))
+    return found
+
+
+@njit(forceinline=True)
+def _short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
     chunk_rows = np.int64(1) << np.int64(log2_chunk)
     start = np.int64(chunk) << np.int64(log2_chunk)
     first = max(start, low)
     inside = min(start + chunk_rows, high) - first
     if inside * PROBE_COST < np.int64(keys[COUNT, lane]) and inside < chunk_rows:
         wide = carray(stack_words(LIST_SIZE), (LIST_SIZE,))
-        found = window_connections(keys, lane, chunk, log2_chunk, low, high, wide)
+        found = _window_connections(keys, lane, chunk, log2_chunk, low, high, wide)
         for t in range(found):
             rows[t] = u16(wide[t] - u32(low))
         return found

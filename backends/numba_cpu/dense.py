@@ -8,8 +8,9 @@ from numba import njit
 
 from synjit.reference import ABSENT
 
-from .chunks import chunk_range, chunk_rows, scratch, window_connections
+from .chunks import chunk_rows, pair_range, scratch, window_connections
 from .draw import LANES, make_keys
+from .out_degree import is_fixed
 from .weights import weigh
 
 u32 = np.uint32
@@ -28,12 +29,15 @@ def write(matrix, m, n, first, last, entries):
     """
     origin = matrix.origin
     columns, chunks, keys, rows, z = scratch()
-    k = matrix.connectivity[0]
+    connectivity = matrix.connectivity
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     offset = u32(top)
-    first_chunk, n_chunks = chunk_range(top, bottom, k)
+    first_chunk, n_chunks = pair_range(connectivity, top, bottom)
     for q in range(n_chunks):
-        low, high = chunk_rows(first_chunk + q, k, top, bottom)
+        if is_fixed(connectivity):  # all segments write to all rows
+            low, high = top, bottom if q == 0 else top
+        else:
+            low, high = chunk_rows(first_chunk + q, connectivity[0], top, bottom)
         narrow = high - low <= NARROW_FILL
         if not narrow:
             for row in range(low - top, high - top):
@@ -50,7 +54,7 @@ def write(matrix, m, n, first, last, entries):
             make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
                 found = window_connections(
-                    keys, lane, chunks[lane], k, top, bottom, rows
+                    keys, lane, chunks[lane], connectivity, top, bottom, rows
                 )
                 weigh(matrix.table, keys, lane, u32(0), rows, found, z)
                 at = np.uint64(column + lane)

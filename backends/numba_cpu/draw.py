@@ -50,8 +50,10 @@ WEIGHT_0 = MULTIPLIERS + ROUNDS
 ADDENDS = PAIRS + MULTIPLIERS
 WEIGHT_1 = PAIRS + WEIGHT_0
 INVERSES = 2 * PAIRS  # of the multipliers; the first is 0 until they are made
-PLACES = INVERSES + ROUNDS  # multipliers and addends, as ``place_rounds`` reads them
-KEY_ROWS = PLACES + 2 * ROUNDS
+PLACES = INVERSES + ROUNDS  # multipliers and addends, as ``place_strip`` reads them
+OWN = PLACES + 2 * ROUNDS  # the row that is left out, or NO_ROW
+KEY_ROWS = OWN + 1
+NO_ROW = u32(0xFFFFFFFF)
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
 PLACE_LANES = 2 * LANES
@@ -60,6 +62,7 @@ LIST_SIZE = MAX_COUNT + SHORT_STRIP
 LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
 SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 
+_STRIDE = u32(draw.COUNTER_STRIDE)
 _WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)  # all ones
 
 
@@ -96,18 +99,23 @@ def make_keys(matrix, columns, chunks, keys):
     matrix : Matrix
     columns, chunks : uint32 arrays (LANES,)
     keys : uint32 array (KEY_ROWS, LANES)
-        Filled: counts, weight words, multipliers and addends of each lane.
+        Filled: counts, weight words, multipliers, addends and OWN of each lane.
     """
     prefer_wide_vectors()
     connectivity = matrix.connectivity
+    one_chunk = connectivity[draw.ROWS_WORD] != 0
+    stride = u32(0) if one_chunk else _STRIDE
     for pair in range(0, PAIRS, 2):
         ones = _WEIGHT_PAIR if pair + 1 == WEIGHT_0 else u32(0)
-        key_strip(matrix.seed, columns, chunks, keys, pair, PAIRS + pair, ones)
+        key_strip(matrix.seed, columns, chunks, keys, pair, PAIRS + pair, stride, ones)
     k = connectivity[0]
     both, keep = (u32(16), u32(0xFFFF)) if k <= u32(SHORT) else (u32(0), ~u32(0))
     for r in range(0, ROUNDS, 2):
         place_words(keys, MULTIPLIERS + r, ADDENDS + r, PLACES + r, _up(k), both, keep)
     keys[INVERSES, 0] = u32(0)
+    every = connectivity[draw.NO_SELF_WORD] == 0
+    for lane in range(LANES):
+        keys[OWN, lane] = NO_ROW if every else columns[lane]
     counts = carray(stack_words(LANES), (LANES,))
     for lane in range(LANES):
         counts[lane] = connectivity[1]
@@ -173,13 +181,14 @@ def invert_keys(keys):
 
 
 @njit(forceinline=True)
-def _half(log2_chunk):
+def half_of(log2_chunk):
     """Bits that the xor-shift of an even round moves; an odd one moves one more."""
     return u32((log2_chunk + u32(1)) >> u32(1))
 
 
 @njit(forceinline=True)
-def _mask(log2_chunk):
+def mask_of(log2_chunk):
+    """The bits of a place."""
     return u32(u32(u32(1) << log2_chunk) - u32(1))
 
 
@@ -190,7 +199,7 @@ def _keep(log2_chunk):
 
 
 @njit(forceinline=True)
-def _words(keys, row, lane):
+def words_of(keys, row, lane):
     """One lane's key words of all ROUNDS = 10 rounds."""
     return (
         (keys[row, lane], keys[row + 1, lane], keys[row + 2, lane])
@@ -203,7 +212,7 @@ def _words(keys, row, lane):
 @njit(forceinline=True)
 def _short_words(keys, row, lane, up):
     """The same for 16-bit lanes, shifted up."""
-    w = _words(keys, row, lane)
+    w = words_of(keys, row, lane)
     return (u16(w[0] << up), u16(w[1] << up), u16(w[2] << up), u16(w[3] << up)) + (
         u16(w[4] << up),
         u16(w[5] << up),
@@ -218,7 +227,7 @@ def _short_words(keys, row, lane, up):
 def list_short(keys, lane, start, log2_chunk, rows):
     """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
     count = np.int64(keys[COUNT, lane])
-    half, up = u16(_half(log2_chunk)), u16(_up(log2_chunk))
+    half, up = u16(half_of(log2_chunk)), u16(_up(log2_chunk))
     for t in range(0, count, SHORT_STRIP):
         place_strip(keys, PLACES, lane, half, up, start, rows, t, SHORT_STRIP)
     return count
@@ -240,7 +249,7 @@ def list_places(keys, lane, chunk, log2_chunk, rows):
         for t in range((count + LANES - 1) // LANES * LANES):
             rows[t] = u32(start + u32(places[t]))
         return count
-    half, up = _half(log2_chunk), _up(log2_chunk)
+    half, up = half_of(log2_chunk), _up(log2_chunk)
     for t in range(0, count, LONG_STRIP):
         place_strip(keys, PLACES, lane, half, up, start, rows, t, LONG_STRIP)
     return count
@@ -256,7 +265,7 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
     prefer_wide_vectors()
     invert_keys(keys)
     bound = keys[COUNT, lane]
-    half = _half(log2_chunk)
+    half = half_of(log2_chunk)
     found = 0
     if log2_chunk <= u32(SHORT):
         up = u32(u32(SHORT) - log2_chunk)
@@ -277,16 +286,16 @@ def probe_places(keys, lane, log2_chunk, candidates, n_candidates, rows):
                 rows[found] = candidates[first + t]
                 found += np.int64((u32(places[t]) >> up) < bound)
         return found
-    mask = _mask(log2_chunk)
-    c = _words(keys, INVERSES, lane)
-    b = _words(keys, ADDENDS, lane)
+    mask = mask_of(log2_chunk)
+    c = words_of(keys, INVERSES, lane)
+    b = words_of(keys, ADDENDS, lane)
     offsets = carray(stack_words(LANES), (LANES,))
     for first in range(0, n_candidates, LANES):
         for t in range(LANES):
             x = u32(candidates[first + t] & mask)
             for i in range(ROUNDS):
                 r = ROUNDS - 1 - i
-                x = _inverse_round(x, b[r], c[r], u32(half + u32(r & 1)), mask)
+                x = inverse_round(x, b[r], c[r], u32(half + u32(r & 1)), mask)
             offsets[t] = x
         for t in range(min(LANES, n_candidates - first)):
             rows[found] = candidates[first + t]
@@ -303,8 +312,8 @@ def probe_rows(keys, log2_chunk, rows, connected):
     one multiplication after the other.
     """
     prefer_wide_vectors()
-    mask = _mask(log2_chunk)
-    half = _half(log2_chunk)
+    mask = mask_of(log2_chunk)
+    half = half_of(log2_chunk)
     r0, r1, r2, r3 = rows
     for lane in range(LANES):
         x0, x1, x2, x3 = u32(r0 & mask), u32(r1 & mask), u32(r2 & mask), u32(r3 & mask)
@@ -312,10 +321,10 @@ def probe_rows(keys, log2_chunk, rows, connected):
             r = ROUNDS - 1 - i
             shift = u32(half + u32(r & 1))
             b, c = keys[ADDENDS + r, lane], keys[INVERSES + r, lane]
-            x0 = _inverse_round(x0, b, c, shift, mask)
-            x1 = _inverse_round(x1, b, c, shift, mask)
-            x2 = _inverse_round(x2, b, c, shift, mask)
-            x3 = _inverse_round(x3, b, c, shift, mask)
+            x0 = inverse_round(x0, b, c, shift, mask)
+            x1 = inverse_round(x1, b, c, shift, mask)
+            x2 = inverse_round(x2, b, c, shift, mask)
+            x3 = inverse_round(x3, b, c, shift, mask)
         bound = keys[COUNT, lane]
         connected[lane] = np.uint8(x0 < bound)
         connected[LANES + lane] = np.uint8(x1 < bound)
@@ -324,6 +333,7 @@ def probe_rows(keys, log2_chunk, rows, connected):
 
 
 @njit(forceinline=True)
-def _inverse_round(x, b, c, shift, mask):
+def inverse_round(x, b, c, shift, mask):
+    """Undo a round of the bijection, with the inverse of its multiplier."""
     x = u32(x ^ shift_right(x, shift))
     return u32(u32(u32(x - b) * c) & mask)

@@ -24,6 +24,8 @@ from .chunks import (
 from .draw import (
     COUNT,
     LANES,
+    NO_ROW,
+    OWN,
     SHORT,
     WEIGHT_0,
     WEIGHT_1,
@@ -39,6 +41,7 @@ from .intrinsics import (
     trailing_zeros,
 )
 from .naming import named_after
+from .out_degree import is_fixed, probe_rows_of_columns, segments
 from .weights import (
     HELD,
     HOLD,
@@ -59,6 +62,7 @@ FLAG_WORDS = LANES  # of four flags: four rows
 # Nanoseconds, about: to probe a row, what a row found to be connected costs then, and
 # to list a connection and look at its row's event.
 PROBE_COST, FOUND_COST, LIST_COST = 1, 12, 2
+PROBE_COST_OF_FIXED = 4  # of a fixed out-degree, whose walks are long
 
 
 def _accumulator(connections, word):
@@ -68,7 +72,7 @@ def _accumulator(connections, word):
     @named_after(connections, word)
     def accumulate(matrix, flags, batch, active, tile, sums, touched):
         prefer_wide_vectors()
-        origin, k = matrix.origin, matrix.connectivity[0]
+        origin, connectivity = matrix.origin, matrix.connectivity
         first_chunk, n_chunks, low, high = tile
         table = matrix.table
         columns, chunks, keys, _, _ = scratch()
@@ -83,7 +87,9 @@ def _accumulator(connections, word):
             )
             make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
-                held += connections(keys, lane, chunks[lane], k, low, high, rows[held:])
+                held += connections(
+                    keys, lane, chunks[lane], connectivity, low, high, rows[held:]
+                )
                 if chunks[lane] != last_chunk and held <= HOLD:
                     continue
                 # A column's chunks share the words that key its weights.
@@ -124,7 +130,8 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     active : uint32 array
         Numbers of the columns to go through, within the window.
     tile : (first chunk, chunks, first row, row after the last)
-        At most ``partition.TILE_ROWS`` rows, unless it is one long chunk.
+        At most ``partition.TILE_ROWS`` rows, unless it is one long chunk. Of a fixed
+        out-degree, all segments and all rows.
     sums : int64 array
         Accumulators (rows, batch).
     touched : uint32 array
@@ -135,7 +142,7 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     int
         How many rows were listed; -1 if there were too many, and none is.
     """
-    if matrix.connectivity[0] <= u32(SHORT):
+    if matrix.connectivity[0] <= u32(SHORT) and not is_fixed(matrix.connectivity):
         return _accumulate_short(matrix, flags, batch, active, tile, sums, touched)
     return _accumulate_long(matrix, flags, batch, active, tile, sums, touched)
 
@@ -273,11 +280,13 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
     pairs = carray(stack_words(PAIR_WORDS), (4, HELD))
     k = connectivity[0]
     typical, chunk = typical_count(connectivity), np.int64(1) << np.int64(k)
-    few = LIST_COST * typical * chunk // (PROBE_COST * chunk + FOUND_COST * typical)
+    probe = PROBE_COST_OF_FIXED if is_fixed(connectivity) else PROBE_COST
+    few = LIST_COST * typical * chunk // (probe * chunk + FOUND_COST * typical)
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     n[first * batch : last * batch] = 0
     z[first * batch : last * batch] = 0
     first_chunk, n_chunks = chunk_range(top, bottom, k)
+    n_segments = segments(connectivity, m)
     held = 0
     for q in range(n_chunks):
         candidates = active[np.int64(bounds[q]) : np.int64(bounds[q + 1])]
@@ -293,7 +302,7 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
                 held = _probe_block(
                     table,
                     keys,
-                    k,
+                    connectivity,
                     candidates,
                     column,
                     lanes,
@@ -306,9 +315,11 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
                     z,
                 )
                 continue
-            for lane in range(lanes):
+            for pair in range(lanes * n_segments):
+                lane, segment = divmod(pair, n_segments)
+                chunk = u32(chunks[lane] + u32(segment))
                 found = window_connections(
-                    keys, lane, chunks[lane], k, top, bottom, rows
+                    keys, lane, chunk, connectivity, top, bottom, rows
                 )
                 if active.size < m:
                     found = _keep_active(rows, found, u32(top), any_flags)
@@ -326,7 +337,7 @@ def gather(matrix, flags, any_flags, batch, m, active, bounds, first, last, n, z
 def _probe_block(
     table,
     keys,
-    log2_chunk,
+    connectivity,
     candidates,
     column,
     lanes,
@@ -352,8 +363,17 @@ def _probe_block(
             candidates[min(first + 2, last)],
             candidates[min(first + 3, last)],
         )
-        probe_rows(keys, log2_chunk, rows, flag_of_lane)
+        if is_fixed(connectivity):
+            probe_rows_of_columns(connectivity, keys, rows, flag_of_lane)
+        else:
+            probe_rows(keys, connectivity[0], rows, flag_of_lane)
         bits = bits_of_bytes(flag_of_lane)
+        if keys[OWN, 0] != NO_ROW and _near(rows, keys[OWN, 0]):
+            for i in range(4):  # lanes are neighbouring columns
+                lane_of_own = np.uint64(u32(rows[i] - keys[OWN, 0]))
+                if lane_of_own < np.uint64(LANES):
+                    bit_of_own = np.uint64(i * LANES) + lane_of_own
+                    bits &= ~(np.uint64(1) << bit_of_own)
         valid = min(4, candidates.size - first) * LANES
         bits &= np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(4 * LANES - valid)
         while bits != 0:
@@ -371,6 +391,13 @@ def _probe_block(
             _add_pairs(table, pairs, held, top, batch, flags, n, z)
             held = 0
     return held
+
+
+@njit(forceinline=True)
+def _near(rows, own):
+    """Whether ascending rows may be those that a block of columns leaves out."""
+    last = np.int64(own) + LANES
+    return np.int64(rows[3]) >= np.int64(own) and np.int64(rows[0]) < last
 
 
 @njit

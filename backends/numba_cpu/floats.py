@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .chunks import block_of_pairs, chunk_range, scratch, window_connections
+from .chunks import block_of_pairs, pair_range, scratch, window_connections
 from .draw import LANES, make_keys
 from .weights import weigh
 
@@ -40,7 +40,7 @@ def accumulate(
     """
     origin, table = matrix.origin, matrix.table
     columns, chunks, keys, rows, z = scratch()
-    k = matrix.connectivity[0]
+    connectivity = matrix.connectivity
     offset = u32(base)
     for first in range(0, active.size * n_chunks, LANES):
         lanes = block_of_pairs(
@@ -48,7 +48,9 @@ def accumulate(
         )
         make_keys(matrix, columns, chunks, keys)
         for lane in range(lanes):
-            found = window_connections(keys, lane, chunks[lane], k, top, bottom, rows)
+            found = window_connections(
+                keys, lane, chunks[lane], connectivity, top, bottom, rows
+            )
             weigh(table, keys, lane, u32(0), rows, found, z)
             at = np.int64(u32(columns[lane] - origin[1])) * batch
             _add(rows, z, found, offset, values[at : at + batch], sums)
@@ -87,11 +89,11 @@ def gather(matrix, values, batch, m, first, last, a, b):
     """A and B of the columns first .. last - 1 of W.T @ values."""
     origin, table = matrix.origin, matrix.table
     columns, chunks, keys, rows, z = scratch()
-    k = matrix.connectivity[0]
+    connectivity = matrix.connectivity
     top, bottom = np.int64(origin[0]), np.int64(origin[0]) + m
     a[first * batch : last * batch] = 0
     b[first * batch : last * batch] = 0
-    first_chunk, n_chunks = chunk_range(top, bottom, k)
+    first_chunk, n_chunks = pair_range(connectivity, top, bottom)
     for q in range(n_chunks):
         for column in range(first, last, LANES):
             lanes = min(np.int64(LANES), last - column)
@@ -101,7 +103,7 @@ def gather(matrix, values, batch, m, first, last, a, b):
             make_keys(matrix, columns, chunks, keys)
             for lane in range(lanes):
                 found = window_connections(
-                    keys, lane, chunks[lane], k, top, bottom, rows
+                    keys, lane, chunks[lane], connectivity, top, bottom, rows
                 )
                 weigh(table, keys, lane, u32(0), rows, found, z)
                 into = (column + lane) * batch

@@ -14,10 +14,11 @@ from numba import carray, njit
 from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import partition as p
-from .chunks import chunk_range
+from .chunks import pair_range
 from .draw import LANES, Matrix, count_limits
 from .frame import BUFFER_DATA, argument, array, dimension, result, word
 from .intrinsics import pointer_at
+from .out_degree import is_fixed
 
 u32 = np.uint32
 
@@ -87,10 +88,12 @@ def tile_of(matrix, m, partition, part):
     """Chunks, and rows within the window, of a part's tile; and which split it is."""
     k = np.int64(matrix.connectivity[0])
     top = np.int64(matrix.origin[0])
-    first, n_chunks = chunk_range(top, top + m, k)
+    first, n_chunks = pair_range(matrix.connectivity, top, top + m)
     split, tile = divmod(part, partition[p.TILES])
     start = tile * partition[p.TILE_CHUNKS]
     depth = min(partition[p.TILE_CHUNKS], n_chunks - start)
+    if is_fixed(matrix.connectivity):
+        return first, n_chunks, top, top + m, split
     low = max(top, (first + start) << k)
     high = min(top + m, (first + start + depth) << k)
     return first + start, depth, low, high, split

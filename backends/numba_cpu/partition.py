@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from numba import njit
 
-from .chunks import chunk_range
+from .chunks import pair_range
 from .draw import LANES, SHORT, typical_count
 from .intrinsics import malloc
+from .out_degree import is_fixed
 from .threads import available_threads
 
 # The partition.
@@ -70,8 +71,10 @@ def partition_rows(frame, matrix, m, row_bytes, tile_bytes, may_split, partition
     k = int(matrix.connectivity[0])
     n_active = partition[ACTIVE]
     top = int(matrix.origin[0])
-    _, n_chunks = chunk_range(top, top + m, k)
+    _, n_chunks = pair_range(matrix.connectivity, top, top + m)
     depth = tile_chunks(k, n_chunks, row_bytes, tile_bytes, n_active)
+    if is_fixed(matrix.connectivity):
+        depth = n_chunks
     tiles = -(-n_chunks // depth)
     splits, threads = 1, 1
     connections = (n_active * typical_count(matrix.connectivity) * m) >> k

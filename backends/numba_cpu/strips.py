@@ -160,7 +160,7 @@ def place_strip(typingctx, keys, row, lane, half, up, start, rows, first, size):
 
 
 @intrinsic
-def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
+def key_strip(typingctx, seed, columns, chunks, keys, pair, second, stride, ones):
     """Draw the words of two pairs of each of LANES chunks.
 
     Parameters
@@ -172,6 +172,8 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
         ``second`` and the next.
     pair, second : int
         The number of the first pair, and a row.
+    stride : uint32
+        Pairs from one chunk to the next.
     ones : uint32
         Bits that the counter of the other pair has all the same.
     """
@@ -189,9 +191,9 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
             places = ir.Constant(words, [*range(LANES)] * 2)
             return _Strip(builder, builder.shuffle_vector(lanes, lanes, places))
 
-        counters = twice(chunks) * draw.COUNTER_STRIDE + builder.trunc(args[4], _WORD)
+        counters = twice(chunks) * args[6] + builder.trunc(args[4], _WORD)
         counters = counters + _Strip(builder, ir.Constant(words, first))
-        counters = counters | _Strip(builder, ir.Constant(words, other)) & args[6]
+        counters = counters | _Strip(builder, ir.Constant(words, other)) & args[7]
         key = seed.every(words, 0), seed.every(words, 1)
         x0, x1 = threefry2x32(key, twice(columns), counters)
         keys.store(x0, args[4], 0)
@@ -199,7 +201,7 @@ def key_strip(typingctx, seed, columns, chunks, keys, pair, second, ones):
         return context.get_dummy_value()
 
     index, word = types.int64, types.uint32
-    return types.void(seed, columns, chunks, keys, index, index, word), codegen
+    return types.void(seed, columns, chunks, keys, index, index, word, word), codegen
 
 
 def threefry2x32(

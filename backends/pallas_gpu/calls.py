@@ -71,7 +71,6 @@ def dense(problem: Problem, matrix: Matrix) -> jax.Array:
         matrix,
         (blocks * row_blocks(m),),
         [jax.ShapeDtypeStruct((m * n,), jnp.int32)],
-        rows=m,
         columns=n,
         blocks=blocks,
     )
@@ -83,9 +82,11 @@ def probes_rows(problem: Problem) -> bool | None:
 
     It is in dense matrices, and in those much lower than their chunks. None: the
     connectivity says, when it runs, for the shortest chunks have any number of
-    connections.
+    connections, and so has the one chunk of a fixed out-degree.
     """
     m, k = problem.shape[0], problem.log2_chunk
+    if problem.rule == "fixed_out_degree":
+        return None
     known = k is not None and k > draw.MIN_LOG2_CHUNK
     chunks = 1 if k is None else -(-m // 2**k)
     if m < LIST_COST * MEAN_COUNT * chunks:
@@ -104,7 +105,8 @@ def _probes_now(problem: Problem, connectivity: Any) -> jax.Array:
 
 def _typical_count(connectivity: Any) -> jax.Array:
     """Give the median number of connections of a chunk, uint32."""
-    below = jnp.sum(connectivity[LIMITS:] < np.uint32(2**31), dtype=jnp.uint32)
+    limits = connectivity[LIMITS : LIMITS + draw.MAX_LIMITS]
+    below = jnp.sum(limits < np.uint32(2**31), dtype=jnp.uint32)
     return connectivity[BASE] + below
 
 
@@ -151,7 +153,6 @@ def _scattered(
         operand,
         *sums,
         accumulators=n_sums,
-        rows=m,
         batch=batch,
         programs=programs,
         floats=problem.product == "floats",
@@ -184,8 +185,7 @@ def _probe(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
 
 
 def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
-    m, n = problem.shape
-    batch = problem.batch
+    n, batch = problem.shape[1], problem.batch
     operand, active, before = _operand(problem, x)
     typical = _typical_count(matrix.connectivity).astype(jnp.int32).reshape(1)
     tile = min(COLUMN_TILE, batch)
@@ -201,7 +201,6 @@ def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
         before,
         typical,
         operand,
-        rows=m,
         columns=n,
         batch=batch,
         tile=tile,
@@ -236,7 +235,7 @@ def _call(
 
     def body(*refs: Any) -> None:
         own = Matrix(*[*refs[: len(tables)], np.zeros(0, np.uint32)][:4])
-        kernel(own, *refs[len(tables) :], device=not interpreted, **static)
+        kernel(own, *refs[len(tables) :], problem=problem, **static)
 
     first = len(inputs) - accumulators
     call = pl.pallas_call(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
 from synjit.reference import ABSENT
 
 from .draw import rows_of_block, window
@@ -22,14 +22,13 @@ def kernel(
     matrix: Matrix,
     out: Any,
     *,
-    rows: int,
     columns: int,
     blocks: int,
-    device: bool,
+    problem: Problem,
 ) -> None:
     """Write z of ROWS rows of LANES columns, (rows * columns,), or ABSENT."""
     program = pl.program_id(0)
-    view = window(matrix, rows, device)
+    view = window(matrix, problem)
     mine = lax.rem(program, i32(blocks)) * i32(LANES) + lanes()
     mine = jnp.minimum(mine, i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)

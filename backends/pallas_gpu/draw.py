@@ -15,7 +15,7 @@ import numpy as np
 
 from synjit import draw_jax
 from synjit.draw_jax import u32
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
 
 from .workspace import LOG2_ROWS, ROWS
 
@@ -30,8 +30,7 @@ class Keys(NamedTuple):
 class Window(NamedTuple):
     """Scalars that say which matrix, and which rows of it, a kernel is about.
 
-    ``matrix`` has the references; ``device`` says whether the kernel is compiled for a
-    GPU, and not interpreted.
+    ``matrix`` has the references.
     """
 
     matrix: Matrix
@@ -39,8 +38,17 @@ class Window(NamedTuple):
     top: jax.Array
     left: jax.Array
     log2_chunk: jax.Array
-    rows: int
-    device: bool
+    problem: Problem
+
+    @property
+    def rows(self) -> int:
+        """Rows of the window."""
+        return self.problem.shape[0]
+
+    @property
+    def device(self) -> bool:
+        """Whether the kernel is compiled for a GPU, and not interpreted."""
+        return self.problem.platform != "cpu"
 
     @property
     def chunk_rows(self) -> jax.Array:
@@ -78,13 +86,22 @@ class Window(NamedTuple):
                 connectivity,
                 inverse=inverse,
                 unrolled=unrolled,
+                rule=self.problem.rule,
+                self_connections=self.problem.self_connections,
             ),
             draw_jax.weight_words(self.seed, column, unrolled=unrolled),
         )
 
     def place(self, keys: Keys, t: jax.Array) -> jax.Array:
-        """P(t), within the chunk."""
+        """Place of connection t, within the chunk."""
         return draw_jax.place(t, keys.chunk, self.log2_chunk)
+
+    def holds(self, keys: Keys, row: jax.Array) -> jax.Array:
+        """Whether a row that was listed is in the window, and may be connected."""
+        inside = (row - self.top) < u32(self.rows)
+        if self.problem.self_connections:
+            return inside
+        return inside & draw_jax.is_allowed(row, keys.chunk)
 
     def connected(self, keys: Keys, row: jax.Array) -> jax.Array:
         """Whether a row is connected, under keys made with ``inverse``."""
@@ -95,7 +112,7 @@ class Window(NamedTuple):
         return draw_jax.weight(row, keys.weights, self.matrix.weights)
 
 
-def window(matrix: Any, rows: int, device: bool) -> Window:
+def window(matrix: Any, problem: Problem) -> Window:
     """Read the scalars from the operands of a kernel."""
     seed, origin, connectivity, _ = matrix
     return Window(
@@ -104,8 +121,7 @@ def window(matrix: Any, rows: int, device: bool) -> Window:
         origin[0],
         origin[1],
         connectivity[0],
-        rows,
-        device,
+        problem,
     )
 
 

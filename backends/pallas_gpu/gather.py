@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.draw_jax import u32
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import Terms, add_where, no_sums, terms_of, write_sums
 from .draw import Keys, Window, window
@@ -28,13 +27,12 @@ def kernel(
     first_out: Any,
     second_out: Any,
     *,
-    rows: int,
     columns: int,
     batch: int,
     tile: int,
     splits: int,
     blocks: int,
-    device: bool,
+    problem: Problem,
     floats: bool,
 ) -> None:
     """Sum up each column, over a share of its chunks.
@@ -55,7 +53,7 @@ def kernel(
     block = lax.rem(program, i32(blocks))
     split = lax.rem(lax.div(program, i32(blocks)), i32(splits))
     first_b = lax.div(program, i32(blocks * splits)) * i32(tile)
-    view = window(matrix, rows, device)
+    view = window(matrix, problem)
     terms = terms_of(operand, batch, floats=floats, active=False)
     mine = jnp.minimum(block * i32(LANES) + lanes(), i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)
@@ -111,8 +109,8 @@ def _sum_listed(
     def one(t: jax.Array, sums: Any) -> Any:
         row = start + view.place(keys, t.astype(jnp.uint32))
         z = view.weight(keys, row)
+        inside = (t < length) & view.holds(keys, row)
         row = row - view.top
-        inside = (t < length) & (row < u32(view.rows))
         i = jnp.where(inside, row.astype(jnp.int32), i32(0))
         return add_where(inside, terms, i, first_b, z, sums)
 

@@ -11,7 +11,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from synjit.draw_jax import u32
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import add_where, no_sums, terms_of, write_sums
 from .draw import rows_of_block, window
@@ -32,7 +32,7 @@ def kernel(
     tile: int,
     splits: int,
     blocks: int,
-    device: bool,
+    problem: Problem,
     floats: bool,
 ) -> None:
     """Probe every active column, ROWS rows at a time; of LANES columns keys at once.
@@ -48,7 +48,7 @@ def kernel(
     block = lax.rem(program, i32(blocks))
     split = lax.rem(lax.div(program, i32(blocks)), i32(splits))
     first_b = lax.div(program, i32(blocks * splits)) * i32(tile)
-    view = window(matrix, rows, device)
+    view = window(matrix, problem)
     terms = terms_of(operand, batch, floats=floats, active=True)
     start, low, high = rows_of_block(view, block)
     inside = jnp.clip(start + lax.iota(jnp.int32, ROWS), low, high - i32(1))

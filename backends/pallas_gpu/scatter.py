@@ -12,8 +12,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
-from synjit.draw_jax import u32
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import terms_of
 from .atomics import scatter_add
@@ -31,10 +30,9 @@ def kernel(
     count: Any,
     operand: Any,
     *sums: Any,
-    rows: int,
     batch: int,
     programs: int,
-    device: bool,
+    problem: Problem,
     floats: bool,
 ) -> None:
     """Add all connections of the active columns into the sums of their rows.
@@ -51,7 +49,7 @@ def kernel(
         half; for floats A and B.
     """
     sums = sums[len(sums) // 2 :]
-    view = window(matrix, rows, device)
+    view = window(matrix, problem)
     terms = terms_of(operand, batch, floats=floats, active=True)
     chunks = view.chunks
     items = count[0] * chunks
@@ -79,8 +77,8 @@ def kernel(
             t = (i << log2_share) + (lane & (share - i32(1)))
             row = start + view.place(keys, t.astype(jnp.uint32))
             z = view.weight(keys, row)
+            inside = (t < length) & view.holds(keys, row)
             row = row - view.top
-            inside = (t < length) & (row < u32(rows))
             at = row.astype(jnp.int32) * i32(batch)
             if not floats:
                 one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
@@ -89,7 +87,7 @@ def kernel(
                 mask = inside & terms.present(column, b)
                 new = terms.of(column, b, z) if floats else (one_and_z,)
                 for ref, term in zip(sums, new, strict=True):
-                    scatter_add(ref, at + b, term, mask, device=device)
+                    scatter_add(ref, at + b, term, mask, device=view.device)
 
             _each(batch, add)
             return state

@@ -276,7 +276,7 @@ def _pallas_call(
             *first,
             *refs[prefetched_and_tables:],
             sizes=sizes(problem),
-            log2_chunk=problem.log2_chunk,
+            problem=problem,
             **static,
         )
 

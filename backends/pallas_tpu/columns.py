@@ -66,12 +66,14 @@ def make_chunk_words(
 
 
 def load(
-    keys_ref: Any, sublanes: Any
+    keys_ref: Any, sublanes: Any, p: Parameters, own: jax.Array | None
 ) -> tuple[draw_jax.Keys, tuple[jax.Array, jax.Array]]:
     """Read the words of some sublanes: of the chunk, and of the weights."""
     keys = draw_jax.Keys(
         keys_ref[COUNT, sublanes],
         [keys_ref[INVERSES + r, sublanes] for r in range(ROUNDS)],
         [keys_ref[ADDENDS + r, sublanes] for r in range(ROUNDS)],
+        p.last,
+        own,
     )
     return keys, (keys_ref[WEIGHT, sublanes], keys_ref[WEIGHT + 1, sublanes])

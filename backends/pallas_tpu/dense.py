@@ -16,6 +16,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from synjit import draw_jax
+from synjit.hookspecs import Problem
 from synjit.reference import ABSENT
 
 from . import columns, draw
@@ -32,7 +33,7 @@ def kernel(
     chunk_ref: Any,
     *,
     sizes: Sizes,
-    log2_chunk: int | None,
+    problem: Problem,
 ) -> None:
     """Write one tile of one block of columns.
 
@@ -46,7 +47,7 @@ def kernel(
     chunk_ref : int32 (1,), scalar
         The chunk that ``keys_ref`` is of.
     """
-    p = Parameters(parameters_ref, log2_chunk)
+    p = Parameters(parameters_ref, problem)
     tile = pl.program_id(1)
     column = columns.numbers(p, pl.program_id(0), SUBLANES)
     first_row = p.top + tile * sizes.tile
@@ -63,10 +64,13 @@ def kernel(
         chunk_ref[0] = chunk
 
     step_rows = MAX_UNROLL * SUBLANES
+    first_column = p.left + p.word(pl.program_id(0) * DENSE_COLUMNS)
+    lane = lax.broadcasted_iota(jnp.uint32, (1, LANES), 1)
     row_in_step = lax.broadcasted_iota(jnp.uint32, (step_rows, LANES), 0)
 
     def some_columns(group: jax.Array, _: None) -> None:
-        keys, weight_words = columns.load(keys_ref, pl.ds(group, 1))
+        own = p.own(first_column + p.word(group * LANES) + lane)
+        keys, weight_words = columns.load(keys_ref, pl.ds(group, 1), p, own)
 
         def some_rows(step: jax.Array, _: None) -> None:
             start = step * step_rows

@@ -17,6 +17,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from synjit import draw_jax
+from synjit.hookspecs import Problem
 
 from . import columns, draw
 from .parameters import Parameters, add
@@ -35,7 +36,7 @@ def kernel(
     chunk_ref: Any,
     *,
     sizes: Sizes,
-    log2_chunk: int | None,
+    problem: Problem,
 ) -> None:
     """Add one block of rows into one block of columns.
 
@@ -52,7 +53,7 @@ def kernel(
     chunk_ref : int32 (1,), scalar
         The chunk that ``keys_ref`` is of.
     """
-    p = Parameters(parameters_ref, log2_chunk)
+    p = Parameters(parameters_ref, problem)
     block = pl.program_id(2)
     column = columns.numbers(p, pl.program_id(1), sizes.sublanes)
     connectivity, table = connectivity_ref[...], table_ref[...]
@@ -73,7 +74,7 @@ def kernel(
             columns.make_chunk_words(p, column, chunk, connectivity, keys_ref)
             chunk_ref[0] = chunk
 
-        keys, weight_words = columns.load(keys_ref, slice(None))
+        keys, weight_words = columns.load(keys_ref, slice(None), p, p.own(column))
         rows = jnp.full(column.shape, row, jnp.int32).astype(jnp.uint32)
         connected = draw_jax.connected(rows, keys, p.log2_chunk)
         z = draw.weight(rows, weight_words, table)

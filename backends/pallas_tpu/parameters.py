@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import Matrix, Problem
+from synjit.reference.draw import ROWS_WORD
 
-SIZE = 7
+SIZE = 8
 
 
 def pack(
@@ -24,6 +25,7 @@ def pack(
     """Write the scalars down, int32 (SIZE,), as ``Parameters`` reads them."""
     seed, origin, connectivity, _ = matrix
     words = [seed[0], seed[1], connectivity[0], top, bottom, origin[1], count]
+    words.append(connectivity[ROWS_WORD])
     return jnp.stack([_int32(word) for word in words])
 
 
@@ -44,15 +46,26 @@ class Parameters:
         The first column.
     count : int32
         Length of the list of active columns or rows; for the dense matrix, columns.
+    last : uint32 or None
+        As of ``draw_jax.Keys``.
     """
 
-    def __init__(self, ref: Any, log2_chunk: int | None) -> None:
+    def __init__(self, ref: Any, problem: Problem) -> None:
+        log2_chunk = problem.log2_chunk
         self.seed = (self.word(ref[0]), self.word(ref[1]))
         self.log2_chunk = ref[2] if log2_chunk is None else log2_chunk
         self.top = ref[3]
         self.bottom = ref[4]
         self.left = self.word(ref[5])
         self.count = ref[6]
+        self.last = None
+        if problem.rule == "fixed_out_degree":
+            self.last = self.word(ref[7] - 1)
+        self.self_connections = problem.self_connections
+
+    def own(self, columns: jax.Array) -> jax.Array | None:
+        """Give the rows that columns leave out, as of ``draw_jax.Keys``."""
+        return None if self.self_connections else columns
 
     @staticmethod
     def word(number: jax.Array) -> jax.Array:

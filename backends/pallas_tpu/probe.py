@@ -23,6 +23,7 @@ from jax.experimental import pallas as pl
 
 from synjit import draw_jax
 from synjit.draw_jax import u32
+from synjit.hookspecs import Problem
 from synjit.reference.draw import COUNTER_STRIDE, ROUNDS
 
 from . import draw
@@ -46,7 +47,7 @@ def kernel(
     spread_ref: Any,
     *,
     sizes: Sizes,
-    log2_chunk: int | None,
+    problem: Problem,
     unroll: int,
 ) -> None:
     """Add one block of columns into one tile of rows.
@@ -66,7 +67,7 @@ def kernel(
     unroll : int
         Registers worked on together.
     """
-    p = Parameters(parameters_ref, log2_chunk)
+    p = Parameters(parameters_ref, problem)
     block = pl.program_id(2)
 
     @pl.when(block == 0)
@@ -97,6 +98,8 @@ def kernel(
                 draw.spread(counts, at),
                 [draw.spread(inverses, at + 1 + r) for r in range(ROUNDS)],
                 [draw.spread(addends, at + 1 + r) for r in range(ROUNDS)],
+                p.last,
+                p.own(columns),
             )
             start = q << jnp.int32(log2_rows)
 

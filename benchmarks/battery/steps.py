@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from synjit.reference import (
-    CountDistribution,
+    Connectivity,
     Weights,
     count_distribution,
     draw,
@@ -30,7 +30,7 @@ class Draw:
 
     name = "nothing wrong"
 
-    def counts(self, prob: float) -> CountDistribution:
+    def counts(self, prob: float) -> Connectivity:
         """Thresholds of the count."""
         return count_distribution(prob)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synjit.reference import CountDistribution, count_distribution, draw
+from synjit.reference import Connectivity, count_distribution, draw
 
 from .steps import Array, Draw, Words
 
@@ -139,7 +139,7 @@ class BiasedThresholds(Draw):
 
     name = "biased thresholds"
 
-    def counts(self, prob: float) -> CountDistribution:
+    def counts(self, prob: float) -> Connectivity:
         """Lower every threshold."""
         counts = count_distribution(prob)
         lower = np.maximum(counts.limits, 2**32 // 30) - np.uint32(2**32 // 30)
@@ -163,7 +163,7 @@ class RoundedStride(Draw):
 
     name = "prob from a whole stride"
 
-    def counts(self, prob: float) -> CountDistribution:
+    def counts(self, prob: float) -> Connectivity:
         """Round."""
         return count_distribution(2 / np.ceil(2 / prob) if prob < 1 else 1.0)._replace(
             log2_chunk=count_distribution(prob).log2_chunk

@@ -16,6 +16,12 @@ from synjit.hookspecs import Product
 
 from .cases import Case, Pattern, Table
 from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
+from .rule_cases import (
+    full_rules,
+    full_rules_of_blocks,
+    quick_rules,
+    quick_rules_of_blocks,
+)
 
 # A chunk is 1024 rows long at prob 1/16 and above, 2048 at 0.05, 8192 at 0.01: the
 # shapes lie just below, at and above chunks' edges, far inside one, and over many.
@@ -74,7 +80,7 @@ def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
 
 
 def _quick(product: Product, dtype: str) -> Iterator[Case]:
-    of_tables: list[Case] = []
+    further: list[Case] = []
     for transpose in _directions(product):
         like = Case(product, 0.1, (2100, 37), transpose=transpose, dtype=dtype)
         tiny = replace(like, prob=0.5, shape=(1, 5))
@@ -92,12 +98,13 @@ def _quick(product: Product, dtype: str) -> Iterator[Case]:
             for weights in _WEIGHTS:
                 yield replace(like, known=False, weights=weights)
         unknown = replace(like, known=False, pattern="all")
-        of_tables += (replace(unknown, table=table) for table in _TABLES)
-        of_tables += (
+        further += (replace(unknown, table=table) for table in _TABLES)
+        further += (
             _in_tail(replace(far, table=table), *place)
             for table, place in combinations(_TABLES_AT_RANDOM, _TAIL)
         )
-    yield from of_tables
+        further += quick_rules(like)
+    yield from further
 
 
 def _matrices(like: Case) -> Iterator[Case]:
@@ -181,6 +188,7 @@ def _full(product: Product, dtype: str) -> Iterator[Case]:
         for octave, sign in combinations(range(32), (1, -1)):
             yield _in_tail(tiny, octave, sign)
             yield _in_tail(replace(tiny, table="random"), octave, sign)
+        yield from full_rules(like)
         if product != "dense":
             yield from _batches(like)
             yield replace(like, prob=0.2, shape=HUGE, batch=2, pattern="last")
@@ -261,11 +269,13 @@ def _quick_blocks(dtype: str) -> Iterator[Case]:
     for octave, sign in _TAIL:
         yield _in_tail(case((1, 5), ((1.0,),), pattern="all"), octave, sign)
     yield from _rare(case((2100, 37), ((0.1,),), pattern="all", known=False))
+    yield from quick_rules_of_blocks(case((4301, 70)))
 
 
 def _full_blocks(dtype: str) -> Iterator[Case]:
     yield from _quick_blocks(dtype)
     like = Case("weighted", 0.1, (4301, 70), dtype=dtype, grid=_GRID)
+    yield from full_rules_of_blocks(like)
     for origin in _ORIGINS[:2]:
         yield replace(like, origin=origin, pattern="all")
     for batch in _BATCHES:
@@ -344,5 +354,5 @@ def _unique(cases: Iterable[Case]) -> list[Case]:
 
 
 # How many cases there must be: a change that loses some is seen.
-QUICK_COUNTS = {"events": 136, "floats": 128, "dense": 54, "weighted": 40}
-FULL_COUNTS = {"events": 665, "floats": 700, "dense": 233, "weighted": 96}
+QUICK_COUNTS = {"events": 172, "floats": 164, "dense": 72, "weighted": 43}
+FULL_COUNTS = {"events": 843, "floats": 878, "dense": 312, "weighted": 100}

@@ -11,13 +11,13 @@ from __future__ import annotations
 import functools
 import zlib
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synjit import reference
-from synjit.hookspecs import NO_GRID, Block, Grid, Product
+from synjit.hookspecs import NO_GRID, Block, Grid, Product, Rule
 
 PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
 
@@ -28,7 +28,16 @@ STAGGER = (517, 3)
 WEIGHTS = (0.3, -1.7)  # w_loc and w_scale, whose products must be rounded
 
 
-count_distribution = functools.cache(reference.count_distribution)
+Prob: TypeAlias = float | reference.FixedOutDegree
+
+
+@functools.cache
+def connectivity_of(
+    prob: Prob, self_connections: bool = True
+) -> reference.Connectivity:
+    """Give what a draw needs to know of a rule; one of fixed degree knows its rows."""
+    return reference.connectivity_of(prob, 0, self_connections=self_connections)
+
 
 Table = Literal[
     "normal", "constant", "lognormal", "random", "random symmetric", "mixed"
@@ -66,7 +75,11 @@ class Case:
     Attributes
     ----------
     product, prob, shape, seed, origin, transpose, batch, dtype, corder
-        As in the contract.
+        As in the contract; ``prob`` may be a rule, which says how many rows there are
+        in all.
+    self_connections : bool
+        As in the contract. Of "weighted", without them is every second block, from the
+        first on.
     pattern : str
         Which entries of the operand are events, or not 0. "last" are the last three,
         "one" is one anywhere. "positive" are those that add a z > 0
@@ -95,7 +108,7 @@ class Case:
     """
 
     product: Product
-    prob: float
+    prob: Prob
     shape: tuple[int, int]
     seed: int = SEED
     origin: tuple[int, int] = (0, 0)
@@ -106,17 +119,18 @@ class Case:
     corder: bool = True
     known: bool = True
     concrete: bool = False
-    grid: tuple[tuple[float | None, ...], ...] = ()
+    grid: tuple[tuple[Prob | None, ...], ...] = ()
     seeds: Literal["own", "equal"] = "own"
     table: Table = "normal"
     weights: tuple[float, float] = WEIGHTS
+    self_connections: bool = True
     about: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """Give everything that is not as usual: a name for tables and filters."""
         words = [
             self.product,
-            f"prob={self.prob:g}",
+            f"prob={_shown(self.prob)}",
             f"{self.shape[0]}x{self.shape[1]}",
         ]
         shown = {"product", "prob", "shape", "about"}
@@ -138,7 +152,7 @@ class Case:
         if not self.grid:
             return NO_GRID
         placed = [
-            (i, j, count_distribution(prob).log2_chunk)
+            (i, j, prob)
             for i, row in enumerate(self.grid)
             for j, prob in enumerate(row)
             if prob is not None
@@ -149,15 +163,21 @@ class Case:
             Block(
                 i,
                 j,
-                k if self.known or number % 2 else None,
+                connectivity_of(prob).log2_chunk if self.known or number % 2 else None,
                 (starts[table], len(words_of(table))),
+                rule_of(prob),
+                self._has_self_connections(number),
             )
-            for number, ((i, j, k), table) in enumerate(
+            for number, ((i, j, prob), table) in enumerate(
                 zip(placed, tables, strict=True)
             )
         )
         rows = _cut(self.shape[0], len(self.grid))
         return Grid(rows, _cut(self.shape[1], len(self.grid[0])), blocks)
+
+    def _has_self_connections(self, number: int) -> bool:
+        """Whether a block of the grid has."""
+        return self.self_connections or number % 2 == 1
 
     def tables(self, number: int) -> list[Table]:
         """Name the tables of so many blocks."""
@@ -184,6 +204,7 @@ class Case:
                 grid=(),
                 seeds="own",
                 table=tables[i],
+                self_connections=self._has_self_connections(i),
             )
             for i, (prob, block) in enumerate(zip(probs, grid.blocks, strict=True))
         ]
@@ -219,9 +240,21 @@ class Case:
     def _adds_to_first_sum(self) -> NDArray[np.bool_]:
         from .expected import window
 
-        z = window(self.seed, self.prob, self.shape, self.origin, self.table)
+        z = window(self)
         first = z[:, 0] if self.transpose else z[0]
         return (first > 0)[:, None]
+
+
+def rule_of(prob: Prob) -> Rule:
+    """Name the rule, as problems do."""
+    fixed = isinstance(prob, reference.FixedOutDegree)
+    return "fixed_out_degree" if fixed else "bernoulli"
+
+
+def _shown(prob: Any) -> str:
+    if isinstance(prob, reference.FixedOutDegree):
+        return repr(prob).replace(" ", "")
+    return f"{prob:g}"
 
 
 def _cut(length: int, parts: int) -> tuple[int, ...]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from synjit.reference.quantile_table import CELLS, GENERAL_WORDS, look_up
 
-from .cases import MIXED, Case, count_distribution
-from .expected import Expected, LookUp, expected
+from .cases import MIXED, Case, connectivity_of
+from .expected import Expected, Law, LookUp, expected
+from .misread_rules import misread_rules
 
 POISON_INT = 0x5A5A5A5A
 POISON_FLOAT = 1.5e30  # finite, for NaN may be right
@@ -61,6 +62,7 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
             yield "it is nearly right: is a product fused with the sum?"
         if case.grid:
             yield from _guesses_by_table(case, got)
+            yield from _guesses_by_rule(case, got)
             wrong = [_wrong(got[0], want.results[0], bound)]
             yield from _guesses_by_vector(case, wrong)
             yield from _guesses_by_group(case, wrong[0])
@@ -98,6 +100,7 @@ def _guesses_by_value(
         if _agrees(got, expected(other, operand)):
             yield guess
     yield from _guesses_by_table(case, got)
+    yield from _guesses_by_rule(case, got)
     bounds = [np.abs(right) * 2.0**-18 for right in want.results]
     if case.product == "events" and _agrees(got, want._replace(bounds=bounds)):
         yield "it is nearly right: are the sums made in floats?"
@@ -128,7 +131,15 @@ def _guesses_by_table(case: Case, got: Sequence[NDArray]) -> Iterator[str]:
         else:
             yield "it is as if the table of weights were the normal's: is it fixed?"
     for misread, guess in MISREADINGS:
-        if _agrees(got, expected(case, operand, misread)):
+        if _agrees(got, expected(case, operand, Law(look_up=misread))):
+            yield guess
+
+
+def _guesses_by_rule(case: Case, got: Sequence[NDArray]) -> Iterator[str]:
+    """Compare with what a misread rule of connections would give."""
+    operand = case.operand()
+    for is_connected, guess in misread_rules(case):
+        if _agrees(got, expected(case, operand, Law(is_connected=is_connected))):
             yield guess
 
 
@@ -183,7 +194,7 @@ def _guesses_by_place(case: Case, wrong: list[NDArray[np.bool_]]) -> Iterator[st
     if case.pattern == "none":
         yield "without events, sums must be 0"
     if not case.transpose:
-        length = 1 << count_distribution(case.prob).log2_chunk
+        length = 1 << connectivity_of(case.prob).log2_chunk
         last = (case.origin[0] + case.shape[0] - 1) // length * length - case.origin[0]
         if last > 0 and not any(w[:last].any() for w in wrong):
             yield f"only rows of the last chunk are wrong (from row {last})"

@@ -15,7 +15,7 @@ from synjit import reference
 from synjit.reference import draw
 from synjit.reference.quantile_table import look_up
 
-from .cases import Case, Table, count_distribution, words_of
+from .cases import Case, Prob, Table, connectivity_of, words_of
 
 BLOCK = 1 << 16  # entries drawn at once
 LARGE = 1 << 24  # entries, of which only those are drawn that an operand asks for
@@ -34,20 +34,33 @@ class Expected(NamedTuple):
 LookUp = Callable[[NDArray[np.uint32], NDArray[np.uint32]], NDArray[np.int32]]
 
 
-def expected(
-    case: Case, operand: NDArray | None = None, look_up: LookUp = look_up
-) -> Expected:
-    """Compute the results of a case, on its own operand or on another.
+class Law(NamedTuple):
+    """How a matrix is drawn: the reference's way, or a mistaken one.
 
-    ``look_up`` is the reference's, or a misreading of tables.
+    Attributes
+    ----------
+    look_up : callable
+        ``reference.quantile_table.look_up``, or a misreading of tables.
+    is_connected : callable
+        ``reference.draw.is_connected``, or a misreading of the rule.
     """
+
+    look_up: LookUp = look_up
+    is_connected: Callable[..., NDArray[np.bool_]] = draw.is_connected
+
+
+LAW = Law()
+
+
+def expected(case: Case, operand: NDArray | None = None, law: Law = LAW) -> Expected:
+    """Compute the results of a case, on its own operand or on another."""
     if operand is None:
         operand = case.operand()
     if case.product == "weighted":
-        return _blocks(case, operand, look_up)
+        return _blocks(case, operand, law)
     if case.shape[0] * case.shape[1] > LARGE and case.product != "dense":
         case, operand = _active_part(case, operand)
-    z = window(case.seed, case.prob, case.shape, case.origin, case.table, look_up)
+    z = window(case, law)
     exact = np.zeros((), np.int64)
     if case.product == "dense":
         return Expected(("z",), np.dtype(np.int32), [z], [exact])
@@ -107,14 +120,14 @@ def weighted(sums: Expected, dtype: str, weights: tuple[float, float]) -> Expect
     return Expected(("y",), np.dtype(dtype), [y], sums.bounds[:1])
 
 
-def _blocks(case: Case, events: NDArray, look_up: LookUp) -> Expected:
+def _blocks(case: Case, events: NDArray, law: Law) -> Expected:
     grid, parts = case.problem_grid, case.of_blocks()
     y = np.zeros((case.shape[0], case.batch), case.dtype)
     done = set()
     weights = zip(*weights_of(case, len(parts)), strict=True)
     for part, block, own in zip(parts, grid.blocks, weights, strict=True):
         rows, columns = grid.window(block)
-        sums = expected(part, events[columns], look_up)
+        sums = expected(part, events[columns], law)
         product = weighted(sums, case.dtype, own)
         # Not added to 0, but put there: -0 + 0 is 0.
         with np.errstate(invalid="ignore"):
@@ -130,21 +143,27 @@ def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:
     return sums.astype(np.int64).astype(np.uint32).view(np.int32)
 
 
+def window(case: Case, law: Law = LAW) -> NDArray[np.int32]:
+    """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
+    matrix = (case.prob, case.self_connections, case.table)
+    return _window(case.seed, case.shape, case.origin, *matrix, law)
+
+
 @functools.lru_cache(maxsize=64)
-def window(
+def _window(
     seed: int,
-    prob: float,
     shape: tuple[int, int],
     origin: tuple[int, int],
-    table: Table = "normal",
-    look_up: LookUp = look_up,
+    prob: Prob,
+    self_connections: bool,
+    table: Table,
+    law: Law,
 ) -> NDArray[np.int32]:
-    """``reference.Matrix(...).dense()``, chunk by chunk instead of column by column."""
-    words, counts = reference.seed_words(seed), count_distribution(prob)
+    words, c = reference.seed_words(seed), connectivity_of(prob, self_connections)
     (m, n), (top, left) = shape, origin
     columns = left + np.arange(n, dtype=np.uint32)
     result = np.full(shape, reference.ABSENT, np.int32)
-    length = 1 << counts.log2_chunk
+    length = 1 << c.log2_chunk
     at_once = max(1, BLOCK // (length * n)) * length
     for start in range(top // length * length, top + m, at_once):
         low, high = max(start, top), min(start + at_once, top + m)
@@ -154,12 +173,10 @@ def window(
         else:
             rows = start + np.arange(at_once, dtype=np.uint32).reshape(-1, length, 1)
             first = start
-        keys = draw.chunk_keys(words, columns, rows[:, :1] >> counts.log2_chunk)
-        t = draw.place_inverse(rows & np.uint32(length - 1), keys, counts.log2_chunk)
-        z = look_up(words_of(table), draw.weight_word(words, rows, columns))
-        z = np.where(
-            t < counts.draw_count(keys.count_word), z, reference.ABSENT
-        ).reshape(-1, n)
+        keys = draw.chunk_keys(words, columns, rows[:, :1] >> c.log2_chunk)
+        z = law.look_up(words_of(table), draw.weight_word(words, rows, columns))
+        there = law.is_connected(rows, columns, keys, c)
+        z = np.where(there, z, reference.ABSENT).reshape(-1, n)
         result[low - top : high - top] = z[low - first : high - first]
     result.flags.writeable = False
     return result

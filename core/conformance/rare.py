@@ -12,7 +12,7 @@ from synjit import reference
 from synjit.reference import draw
 from synjit.reference.threefry import threefry2x32
 
-from .cases import count_distribution
+from .cases import connectivity_of
 
 LAST = 2**31 - 1
 
@@ -63,7 +63,7 @@ def _undo_shift(
 
 def place_of_connection(seed: int, prob: float, room: int = 64) -> tuple[int, int]:
     """Find a (row, column) that is connected, in the first chunk of a column."""
-    words, counts = reference.seed_words(seed), count_distribution(prob)
+    words, counts = reference.seed_words(seed), connectivity_of(prob)
     columns = np.arange(64, dtype=np.uint32)
     keys = draw.chunk_keys(words, columns, np.uint32(0))
     rows = draw.place(np.zeros_like(columns), keys, counts.log2_chunk)

@@ -22,7 +22,7 @@ from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
 from synjit.registry import OPERANDS
 from synjit.settings import unchanged_configuration, usual_settings
 
-from .cases import Case, count_distribution, words_of
+from .cases import Case, connectivity_of, rule_of, words_of
 from .diagnosis import difference, poison
 from .expected import Expected, expected, weighted, weights_of
 
@@ -50,13 +50,15 @@ def problem_of(case: Case, platform: str) -> Problem:
         dtype=case.dtype if case.product in {"floats", "weighted"} else "int32",
         corder=case.corder,
         log2_chunk=(
-            count_distribution(case.prob).log2_chunk
+            connectivity_of(case.prob).log2_chunk
             if case.known and not case.grid
             else None
         ),
         weights=grid.words if case.grid else len(words_of(case.table)),
         platform=platform,
         grid=grid,
+        rule="bernoulli" if grid.blocks else rule_of(case.prob),
+        self_connections=bool(grid.blocks) or case.self_connections,
     )
 
 
@@ -82,7 +84,7 @@ def _matrix(case: Case) -> Matrix:
     return Matrix(
         np.array(reference.seed_words(case.seed), np.uint32),
         np.array(case.origin, np.uint32),
-        count_distribution(case.prob).encode(),
+        connectivity_of(case.prob, case.self_connections).encode(),
         words_of(case.table),
     )
 
@@ -269,7 +271,13 @@ class Runner:
             refusal = self.registered.hook.synjit_refuses(problem=asked)
             if refusal:
                 raise Refused(refusal)
-        matrix = (case.seed, case.origin, case.prob, case.table)
+        matrix = (
+            case.seed,
+            case.origin,
+            case.prob,
+            case.self_connections,
+            case.table,
+        )
         key = (problem, matrix if case.concrete else None, _x64(), device)
         if key not in self._programs:
             self._programs[key] = self._compile(problem, case, device)

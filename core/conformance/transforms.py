@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from synjit import reference
 
+from .cases import Case
 from .expected import window
 from .runner import Refused
 
@@ -42,7 +43,7 @@ def _values(length: int, batch: int = 1) -> NDArray[np.float32]:
 
 
 def _parts(seed: int = SEED) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    z = window(seed, PROB, SHAPE, (0, 0))
+    z = window(Case("events", PROB, SHAPE, seed))
     mask = z != reference.ABSENT
     return mask.astype(np.float64), np.where(mask, z * UNIT, 0)
 

@@ -19,7 +19,7 @@ class JITConstant(JITMatrix):
     Parameters
     ----------
     weight : float, array of one element, or Quantity
-    prob, seed, shape, origin, corder, backend
+    prob, seed, shape, origin, self_connections, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -41,11 +41,12 @@ class JITConstant(JITMatrix):
         *,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.weight = weight
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     @staticmethod
     def affine(weight: Any) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ class JITLogNormal(JITMatrix):
     sigma : float
         Standard deviation of their logarithm: known when the matrix is made, for it
         decides the table that is drawn from. There is no derivative by it.
-    prob, seed, shape, origin, corder, backend
+    prob, seed, shape, origin, self_connections, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -50,11 +50,12 @@ class JITLogNormal(JITMatrix):
         sigma: float,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_median, self.sigma = w_median, LogNormal(sigma).sigma
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     @staticmethod
     def affine(w_median: Any) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ class JITNormal(JITMatrix):
     ----------
     w_loc, w_scale : float, array of one element, or Quantity
         Mean and standard deviation of the weights.
-    prob, seed, shape, origin, corder, backend
+    prob, seed, shape, origin, self_connections, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -48,11 +48,12 @@ class JITNormal(JITMatrix):
         *,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_loc, self.w_scale = w_loc, w_scale
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     def law(self) -> Normal:
         """Give the law of x."""

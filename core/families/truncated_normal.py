@@ -34,7 +34,7 @@ class JITTruncatedNormal(JITMatrix):
     bounds : (float, float), optional
         The same as numbers of standard deviations, ``(low - w_loc) / w_scale`` and
         ``(high - w_loc) / w_scale``, instead of low and high.
-    prob, seed, shape, origin, corder, backend
+    prob, seed, shape, origin, self_connections, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -60,6 +60,7 @@ class JITTruncatedNormal(JITMatrix):
         bounds: tuple[float, float] | None = None,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -69,7 +70,7 @@ class JITTruncatedNormal(JITMatrix):
         elif low is not None or high is not None:
             raise TypeError("give low and high, or bounds, and not both")
         self.bounds = _checked(bounds)
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     def law(self) -> TruncatedNormal:
         """Give the law of x."""

@@ -20,7 +20,7 @@ class JITUniform(JITMatrix):
     ----------
     w_low, w_high : float, array of one element, or Quantity
         Bounds of the weights.
-    prob, seed, shape, origin, corder, backend
+    prob, seed, shape, origin, self_connections, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -43,11 +43,12 @@ class JITUniform(JITMatrix):
         *,
         shape: tuple[int, int],
         origin: Place = (0, 0),
+        self_connections: bool = True,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_low, self.w_high = w_low, w_high
-        self._finish(prob, seed, shape, origin, corder, backend)
+        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
 
     @staticmethod
     def affine(w_low: Any, w_high: Any) -> tuple[Any, Any]:

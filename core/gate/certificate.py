@@ -36,7 +36,7 @@ from synjit import reference
 from synjit.cache import cache_folder, cache_folders
 from synjit.files import files_of, write_whole
 
-SUITE_VERSION = 5
+SUITE_VERSION = 6
 
 # What may change what a compiler makes of a kernel, or the number of its threads. More
 # may be declared by a backend.

@@ -45,6 +45,8 @@ def blocks_of_columns(problem, matrix):
             matrix.connectivity,
             inverse=True,
             unrolled=False,
+            rule=problem.rule,
+            self_connections=problem.self_connections,
         )
         keys = jax.tree.map(lambda words: words[own], keys)
         key = draw_jax.weight_words(matrix.seed, columns, unrolled=False)
