@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Processes of the tests, each of 1 to 1.5 GB.
 JOBS ?= 2
 
-.PHONY: help demo test test-quick matrix orders check release-check bench stats crush \
+.PHONY: help demo test test-quick matrix orders check release-check bench cold stats crush \
   page nest aot aot-gpu aot-tpu clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
 	@echo "make check  formatting, lint, types and workflows"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
+	@echo "make cold   what a first product takes with an empty cache (minutes)"
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
@@ -107,6 +108,10 @@ bench: $(VENV)/ready $(BRAINEVENT)/ready
 	@$(BIN)/python benchmarks/bench.py --brainevent $(BRAINEVENT)/bin/python
 	@echo "== against activity, prob and size: speed.json, speed.png"
 	@rm -f speed.json && $(BIN)/python benchmarks/plot.py speed.json speed.png
+
+cold: $(VENV)/ready
+	@$(BIN)/python benchmarks/cold_start.py
+
 # SEED=N draws other matrices, TIMES=4 four times as much; results: build/stats.
 SEED ?= 20261123
 TIMES ?= 1

@@ -87,7 +87,7 @@ def beside_stored(connections: float) -> Iterator[Row]:
     """One thread against the stored matrix, and two against one."""
     probs = (0.01, 0.1, 0.5, 0.77)
     sizes = [(m, p) for m in (2**14, 2**17) for p in probs]
-    for m, prob in [*sizes, (2**20, 0.001)]:
+    for m, prob in [*sizes, (2**16, 0.077), (2**20, 0.001)]:
         n = max(int(connections / (m * prob)), 1)
         matrix = stored.random_matrix(m, n, prob)
         events, out = np.ones(n, bool), np.zeros(m, np.float32)

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 SHORT, LONG = 0.1, 0.2  # seconds: repeated for so long, or not at all
 MOST_REPEATS = 1000
 
@@ -66,7 +68,7 @@ def limit_threads(number: int) -> None:
 
 
 def machine() -> str:
-    """Name the processor, the cores, and how busy they are with other things."""
+    """Name the processor, what is compiled for, and how busy the cores are."""
     name = platform.processor() or platform.machine()
     about = Path("/proc/cpuinfo")
     for line in about.read_text().splitlines() if about.exists() else []:
@@ -75,4 +77,32 @@ def machine() -> str:
             break
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     cores = len(os.sched_getaffinity(0))
-    return f"{name}, {cores} cores, {platform.system()}; load average {load}"
+    return (
+        f"{name}, {cores} cores, {platform.system()}; kernels for {instructions()}; "
+        f"load average {load}"
+    )
+
+
+def instructions() -> str:
+    """Name the processor that numba compiles for, and the vectors that it uses.
+
+    Another one may be asked for by NUMBA_CPU_NAME, with an empty NUMBA_CPU_FEATURES,
+    and the vectors are seen in what was compiled.
+    """
+    from numba import njit
+    from numba.core.registry import cpu_target
+
+    from synjit.backends.numba_cpu.intrinsics import prefer_wide_vectors
+
+    @njit("void(uint32[::1], uint32[::1])")
+    def add(x: np.ndarray, y: np.ndarray) -> None:
+        prefer_wide_vectors()
+        for i in range(x.size):
+            x[i] += y[i]
+
+    (assembly,) = add.inspect_asm().values()
+    _, name, _ = cpu_target.target_context.codegen().magic_tuple()
+    for register, bits in (("zmm", 512), ("ymm", 256)):
+        if register in assembly:
+            return f"{name} with {bits}-bit vectors"
+    return f"{name} with 128-bit vectors or none"

@@ -36,6 +36,7 @@ from .naming import named_after
 from .operands import LIST_END
 from .out_degree import is_fixed
 from .threads import available_threads, in_parts
+from .weights import HELD
 
 u32 = np.uint32
 
@@ -54,7 +55,7 @@ FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
 PART_ROWS = 1 << 13
 LEAST_ROWS = 1 << MIN_LOG2_CHUNK
 FEW = 8  # times fewer connections than another block of its group has
-TOUCHED = kernels.HELD  # rows in a list, at most
+TOUCHED = HELD  # rows in a list, at most
 # What it costs to weigh a row that is found in a list, in rows weighed one by one.
 TOUCHED_COST = 16
 

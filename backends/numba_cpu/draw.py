@@ -2,8 +2,8 @@
 """The draw in numba: keys of LANES chunks at once, and the places of one chunk.
 
 What these functions compute is defined by ``synjit.reference.draw``; how they are
-arranged is for speed. Keys are made for LANES (column, chunk) pairs in one loop over
-lanes, and a chunk's connections in one loop over connections: both loops have no
+arranged is for speed. Keys are made for LANES (column, chunk) pairs at once, and a
+chunk's places in strips, both written as vectors in ``strips``. Other loops have no
 branch and no call left in them, so that LLVM turns them into vector instructions. The
 weights are in ``weights``.
 
@@ -25,20 +25,20 @@ import numpy as np
 from numba import carray, njit
 from numpy.typing import NDArray
 
-from synjit.reference import draw, threefry
+from synjit.reference import draw
 
+from . import strips
 from .intrinsics import (
     prefer_wide_vectors,
-    prefer_wide_vectors_inlined,
-    shift_left,
     shift_right,
     stack_words,
 )
+from .strips import key_strip, place_strip, place_words
 
 u16 = np.uint16
 u32 = np.uint32
 
-LANES = 16
+LANES = strips.LANES
 ROUNDS = draw.ROUNDS
 
 # Rows of the key block, an array (KEY_ROWS, LANES) of words: the first word of every
@@ -50,20 +50,20 @@ WEIGHT_0 = MULTIPLIERS + ROUNDS
 ADDENDS = PAIRS + MULTIPLIERS
 WEIGHT_1 = PAIRS + WEIGHT_0
 INVERSES = 2 * PAIRS  # of the multipliers; the first is 0 until they are made
-OWN = INVERSES + ROUNDS  # the row that is left out, or NO_ROW
+PLACES = INVERSES + ROUNDS  # multipliers and addends, as ``place_strip`` reads them
+OWN = PLACES + 2 * ROUNDS  # the row that is left out, or NO_ROW
 KEY_ROWS = OWN + 1
 NO_ROW = u32(0xFFFFFFFF)
 
 MAX_COUNT = 2**draw.MIN_LOG2_CHUNK  # and 2**(LOG2_MEAN + 1) plus its tail is below
 PLACE_LANES = 2 * LANES
-LIST_SIZE = MAX_COUNT + PLACE_LANES
+SHORT_STRIP, LONG_STRIP = 128, 64  # places that are made together
+LIST_SIZE = MAX_COUNT + SHORT_STRIP
 LIST_WORDS = LIST_SIZE // 2  # of as many 16-bit places
 SHORT = 16  # places of this many bits or fewer are computed in 16-bit lanes
 
-_NUMBERS = np.arange(LIST_SIZE, dtype=u16)
-_PARITY = u32(threefry.PARITY)
 _STRIDE = u32(draw.COUNTER_STRIDE)
-_WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)
+_WEIGHT_PAIR = u32(draw.WEIGHT_PAIR)  # all ones
 
 
 class Matrix(NamedTuple):
@@ -85,30 +85,9 @@ class Matrix(NamedTuple):
 
 
 @njit(forceinline=True)
-def _four_rounds(x0, x1, r0, r1, r2, r3):
-    for rotation in (r0, r1, r2, r3):
-        x0 = u32(x0 + x1)
-        x1 = u32(u32(x1 << u32(rotation)) | (x1 >> u32(32 - rotation)))
-        x1 = u32(x1 ^ x0)
-    return x0, x1
-
-
-@njit(forceinline=True)
-def threefry2x32(k0, k1, c0, c1):
-    """Two words from a key and a counter (20 rounds)."""
-    k2 = u32(k0 ^ k1 ^ _PARITY)
-    x0 = u32(c0 + k0)
-    x1 = u32(c1 + k1)
-    x0, x1 = _four_rounds(x0, x1, 13, 15, 26, 6)
-    x0, x1 = u32(x0 + k1), u32(u32(x1 + k2) + u32(1))
-    x0, x1 = _four_rounds(x0, x1, 17, 29, 16, 24)
-    x0, x1 = u32(x0 + k2), u32(u32(x1 + k0) + u32(2))
-    x0, x1 = _four_rounds(x0, x1, 13, 15, 26, 6)
-    x0, x1 = u32(x0 + k0), u32(u32(x1 + k1) + u32(3))
-    x0, x1 = _four_rounds(x0, x1, 17, 29, 16, 24)
-    x0, x1 = u32(x0 + k1), u32(u32(x1 + k2) + u32(4))
-    x0, x1 = _four_rounds(x0, x1, 13, 15, 26, 6)
-    return u32(x0 + k2), u32(u32(x1 + k0) + u32(5))
+def _up(log2_chunk):
+    """Bits by which a place is shifted up, to the upper end of its word."""
+    return u32(u32(SHORT if log2_chunk <= u32(SHORT) else 32) - log2_chunk)
 
 
 @njit(forceinline=False)
@@ -123,21 +102,16 @@ def make_keys(matrix, columns, chunks, keys):
         Filled: counts, weight words, multipliers, addends and OWN of each lane.
     """
     prefer_wide_vectors()
-    k0, k1 = matrix.seed[0], matrix.seed[1]
     connectivity = matrix.connectivity
     one_chunk = connectivity[draw.ROWS_WORD] != 0
-    # One loop for all pairs: a loop over the lanes alone would be unrolled, and not
-    # turned into vectors.
-    for pair in range(PAIRS):
-        weights = pair == WEIGHT_0
-        stride = u32(0) if weights or one_chunk else _STRIDE
-        number = _WEIGHT_PAIR if weights else u32(pair)
-        odd = u32(0) if weights or pair == COUNT else u32(1)
-        for lane in range(LANES):
-            counter = u32(u32(chunks[lane] * stride) + number)
-            first, second = threefry2x32(k0, k1, columns[lane], counter)
-            keys[pair, lane] = first | odd
-            keys[PAIRS + pair, lane] = second
+    stride = u32(0) if one_chunk else _STRIDE
+    for pair in range(0, PAIRS, 2):
+        ones = _WEIGHT_PAIR if pair + 1 == WEIGHT_0 else u32(0)
+        key_strip(matrix.seed, columns, chunks, keys, pair, PAIRS + pair, stride, ones)
+    k = connectivity[0]
+    both, keep = (u32(16), u32(0xFFFF)) if k <= u32(SHORT) else (u32(0), ~u32(0))
+    for r in range(0, ROUNDS, 2):
+        place_words(keys, MULTIPLIERS + r, ADDENDS + r, PLACES + r, _up(k), both, keep)
     keys[INVERSES, 0] = u32(0)
     every = connectivity[draw.NO_SELF_WORD] == 0
     for lane in range(LANES):
@@ -252,21 +226,10 @@ def _short_words(keys, row, lane, up):
 @njit(forceinline=True)
 def list_short(keys, lane, start, log2_chunk, rows):
     """List a chunk of at most 2**16 rows as 16-bit numbers, the first row ``start``."""
-    prefer_wide_vectors_inlined()
     count = np.int64(keys[COUNT, lane])
-    half = half_of(log2_chunk)
-    up = u32(u32(SHORT) - log2_chunk)
-    keep = _keep(log2_chunk)
-    a = _short_words(keys, MULTIPLIERS, lane, u32(0))
-    b = _short_words(keys, ADDENDS, lane, up)
-    numbers = _NUMBERS
-    for t in range(np.uint64((count + PLACE_LANES - 1) // PLACE_LANES * PLACE_LANES)):
-        x = shift_left(numbers[t], u16(up))
-        for r in range(ROUNDS):
-            x = u16(u16(x * a[r]) + b[r])
-            shifted = shift_right(x, u16(half + u32(r & 1)))
-            x = u16(x ^ u16(shifted & keep))
-        rows[t] = u16(start + shift_right(x, u16(up)))
+    half, up = u16(half_of(log2_chunk)), u16(_up(log2_chunk))
+    for t in range(0, count, SHORT_STRIP):
+        place_strip(keys, PLACES, lane, half, up, start, rows, t, SHORT_STRIP)
     return count
 
 
@@ -274,28 +237,21 @@ def list_short(keys, lane, start, log2_chunk, rows):
 def list_places(keys, lane, chunk, log2_chunk, rows):
     """List the rows of all connections of one chunk; returns their number.
 
-    ``rows`` is filled beyond that number, up to whole vectors, with what belongs to
+    ``rows`` is filled beyond that number, up to whole strips, with what belongs to
     no connection.
     """
     prefer_wide_vectors()
     start = u32(chunk << log2_chunk)
     count = np.int64(keys[COUNT, lane])
-    half = half_of(log2_chunk)
     if log2_chunk <= u32(SHORT):
         places = carray(stack_words(LIST_WORDS), (LIST_WORDS,)).view(u16)
         list_short(keys, lane, u16(0), log2_chunk, places)
         for t in range((count + LANES - 1) // LANES * LANES):
             rows[t] = u32(start + u32(places[t]))
         return count
-    mask = mask_of(log2_chunk)
-    a = words_of(keys, MULTIPLIERS, lane)
-    b = words_of(keys, ADDENDS, lane)
-    for t in range((count + LANES - 1) // LANES * LANES):
-        x = u32(t)
-        for r in range(ROUNDS):
-            x = u32(u32(u32(x * a[r]) + b[r]) & mask)
-            x = u32(x ^ shift_right(x, u32(half + u32(r & 1))))
-        rows[t] = u32(start + x)
+    half, up = half_of(log2_chunk), _up(log2_chunk)
+    for t in range(0, count, LONG_STRIP):
+        place_strip(keys, PLACES, lane, half, up, start, rows, t, LONG_STRIP)
     return count
 
 

@@ -24,7 +24,6 @@ from .chunks import (
 from .draw import (
     COUNT,
     LANES,
-    LIST_SIZE,
     NO_ROW,
     OWN,
     SHORT,
@@ -44,6 +43,8 @@ from .intrinsics import (
 from .naming import named_after
 from .out_degree import is_fixed, probe_rows_of_columns, segments
 from .weights import (
+    HELD,
+    HOLD,
     PAIR_COLUMN,
     PAIR_ROW,
     PAIR_WEIGHT_0,
@@ -56,10 +57,6 @@ u16 = np.uint16
 u32 = np.uint32
 
 Z_UNIT = 2.0**-UNIT_BITS
-# Connections are held back until there are more than this, and added in one loop:
-# how each loop ends is a branch that the processor guesses wrong.
-HOLD = 512
-HELD = HOLD + LIST_SIZE
 PAIR_WORDS = 4 * HELD
 FLAG_WORDS = LANES  # of four flags: four rows
 # Nanoseconds, about: to probe a row, what a row found to be connected costs then, and

@@ -12,18 +12,22 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from numba import carray, njit
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.extending import intrinsic
 
-from .intrinsics import load_word, pointer_at, store_word
+from .intrinsics import pointer_at, store_word
 
 # struct XLA_FFI_CallFrame
 FRAME_EXTENSION = 1
 FRAME_API = 2
 FRAME_CONTEXT = 3
 FRAME_ARGUMENTS = 9
+FRAME_N_RESULTS = 12
 FRAME_RESULTS = 14
 FRAME_ATTRIBUTES = 20
 # struct XLA_FFI_Buffer
+BUFFER_TYPE = 2
 BUFFER_DATA = 3
 BUFFER_DIMENSIONS = 5
 # struct XLA_FFI_Metadata_Extension, and the XLA_FFI_Metadata that it points to
@@ -31,6 +35,7 @@ EXTENSION_TYPE = 1
 EXTENSION_METADATA = 3
 METADATA_VERSION = 3
 METADATA_TRAITS = 4
+FLOAT32 = 11  # enum XLA_FFI_DataType
 METADATA_EXTENSION = 1  # enum XLA_FFI_Extension_Type
 
 
@@ -48,10 +53,35 @@ def _header_version() -> int:
 VERSION = _header_version()
 
 
-@njit(forceinline=True)
-def word(address, index):
-    """Load the index-th word from an address."""
-    return load_word(address + 8 * index)
+def _words(*steps):
+    """Make a function (address, index): the word that is found by these steps.
+
+    Each is the number of a word, which is the next address; None is the index. As an
+    intrinsic, for numba compiles a function again for every index that is a literal.
+    """
+
+    def follow(typingctx, address, index):
+        def codegen(context, builder, signature, args):
+            integer = ir.IntType(64)
+            at, index = args
+            for step in steps:
+                number = index if step is None else integer(step)
+                at = builder.add(at, builder.mul(number, integer(8)))
+                at = builder.load(builder.inttoptr(at, integer.as_pointer()))
+            return at
+
+        return types.int64(types.int64, types.int64), codegen
+
+    return intrinsic(follow)
+
+
+word = _words(None)
+# The i-th operand's buffer, the i-th result's, and the length of a buffer's i-th axis.
+argument = _words(FRAME_ARGUMENTS, None)
+result = _words(FRAME_RESULTS, None)
+dimension = _words(BUFFER_DIMENSIONS, None)
+# Value of the i-th attribute, by name, which is a 64-bit scalar.
+attribute = _words(FRAME_ATTRIBUTES, None, 1, 0)
 
 
 @njit(forceinline=True)
@@ -69,27 +99,15 @@ def is_handshake(frame):
 
 
 @njit(forceinline=True)
-def argument(frame, i):
-    """The i-th operand's buffer."""
-    return word(word(frame, FRAME_ARGUMENTS), i)
+def results(frame):
+    """Number of results."""
+    return word(frame, FRAME_N_RESULTS)
 
 
 @njit(forceinline=True)
-def result(frame, i):
-    """The i-th result's buffer."""
-    return word(word(frame, FRAME_RESULTS), i)
-
-
-@njit(forceinline=True)
-def dimension(buffer, axis):
-    """Length of one axis."""
-    return word(word(buffer, BUFFER_DIMENSIONS), axis)
-
-
-@njit(forceinline=True)
-def attribute(frame, i):
-    """Value of the i-th attribute, by name, which is a 64-bit scalar."""
-    return load_word(word(word(word(frame, FRAME_ATTRIBUTES), i), 1))
+def data_type(buffer):
+    """Type of a buffer's elements, a number of XLA's."""
+    return np.int32(word(buffer, BUFFER_TYPE))
 
 
 @njit(forceinline=True)

@@ -12,11 +12,14 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def leading_zeros(typingctx, word):
-    """Count leading zero bits of a uint32; the word must not be zero."""
+def bits_of_half_above(typingctx, word):
+    """Bits of the float32 that is nearest to a uint32, below 2**31, and a half."""
 
     def codegen(context, builder, signature, args):
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
+        single = ir.FloatType()
+        number = builder.sitofp(args[0], single)
+        number = builder.fadd(number, ir.Constant(single, 0.5))
+        return builder.bitcast(number, ir.IntType(32))
 
     return types.uint32(types.uint32), codegen
 
@@ -79,31 +82,22 @@ def _shift(operation):
 shift_left, shift_right = _shift("shl"), _shift("lshr")
 
 
-def _wide_vectors(*further):
-    """Make a request for 512-bit vectors in the calling function, if the CPU has them.
+@intrinsic
+def prefer_wide_vectors(typingctx):
+    """Request 512-bit vectors in the calling function, if the CPU has them.
 
     LLVM prefers 256 bits on many CPUs that have 512, to spare the clock of code that
     uses vectors now and then; these kernels use nothing else.
     """
 
-    def request(typingctx):
-        def codegen(context, builder, signature, args):
-            attributes = builder.function.attributes
-            for attribute in further:
-                attributes.add(attribute)
-            # llvmlite's own `add` refuses the string attributes it does not list.
-            set.add(attributes, '"prefer-vector-width"="512"')
-            return context.get_dummy_value()
+    def codegen(context, builder, signature, args):
+        attributes = builder.function.attributes
+        attributes.add("noinline")
+        # llvmlite's own `add` refuses the string attributes it does not list.
+        set.add(attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
 
-        return types.void(), codegen
-
-    return intrinsic(request)
-
-
-prefer_wide_vectors = _wide_vectors("noinline")
-# For a function that is inlined, into one with wide vectors: its loops are turned into
-# vectors before that.
-prefer_wide_vectors_inlined = _wide_vectors()
+    return types.void(), codegen
 
 
 @intrinsic

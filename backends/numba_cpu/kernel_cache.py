@@ -51,7 +51,7 @@ class KernelCache(NullCache):  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001, whatever unpickling may raise
                 damage = f" again, as {path} cannot be used ({error})"
         _log.warning(
-            "synjit compiles its CPU kernel %r%s: once, some 10 seconds",
+            "synjit compiles its CPU kernel %r%s: once, 5 to 10 seconds",
             self.name,
             damage,
         )

@@ -15,6 +15,7 @@ at run time, by every call that is large enough to be cut.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from .frame import FRAME_API, FRAME_CONTEXT, word
@@ -140,10 +141,11 @@ def in_parts(body):
     @named_after(body)
     def run(frame, parts, threads):
         threads = min(threads, parts)
+        slot = np.int64(0)  # a literal would have the body compiled twice
         job = malloc(8 * JOB_WORDS) if threads > 1 else 0
         if job == 0:
             for part in range(parts):
-                body(frame, part, 0, part == 0)
+                body(frame, part, slot, part == 0)
             return min(1, parts)
         store_word(job + 8 * REFERENCES, threads)
         store_word(job + 8 * NEXT_PART, 0)
