@@ -155,7 +155,7 @@ $(NEST)/ready: pyproject.toml
 
 nest: $(NEST)/ready
 	@echo "== an exported network in NEST"
-	@$(NEST)/bin/python -c 'import nest, libsonata'
+	@$(NEST)/bin/python -c 'import h5py, nest'
 	@$(NEST)/bin/python -m pytest -rs tests/test_nest.py
 
 aot: aot-gpu aot-tpu
