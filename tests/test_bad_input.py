@@ -24,7 +24,7 @@ def call(**changes):
     "prob", [float("nan"), -0.1, 1.5, np.float32(1.0000001), np.inf]
 )
 def test_prob_outside_the_unit_interval(prob):
-    with pytest.raises(ValueError, match=r"prob must be .*\[0, 1\], got"):
+    with pytest.raises(ValueError, match=r"prob must be .*\[0, 1\], .*, got"):
         call(prob=prob)
 
 
