@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import hookspecs, reference
     from .blocks import JITBlocks
+    from .delays import delays_in_time, normal_delays
     from .dispatch import BackendError, default_backend
     from .explanation import explain
     from .export import export_checks, prepare
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .reference import (
         Bernoulli,
         Constant,
+        Delays,
         Exponential,
         FixedOutDegree,
         LogNormal,
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
         Uniform,
         Weights,
     )
+    from .ring import Ring
     from .seeding import last_seed, new_seed, seeds
 
     __version__: str
@@ -68,6 +71,7 @@ __all__ = [
     "BackendError",
     "Bernoulli",
     "Constant",
+    "Delays",
     "Events",
     "Exponential",
     "FixedOutDegree",
@@ -82,6 +86,7 @@ __all__ = [
     "Matrix",
     "Normal",
     "Problem",
+    "Ring",
     "TruncatedNormal",
     "Uniform",
     "Weights",
@@ -94,6 +99,7 @@ __all__ = [
     "binary_jitumm",
     "binary_jitumv",
     "default_backend",
+    "delays_in_time",
     "explain",
     "export_checks",
     "export_network",
@@ -113,6 +119,7 @@ __all__ = [
     "jitumv",
     "last_seed",
     "new_seed",
+    "normal_delays",
     "prepare",
     "reference",
     "seeds",
@@ -121,6 +128,7 @@ __all__ = [
 # Where the names are; others of them are modules.
 _HOMES = {
     "blocks": ("JITBlocks",),
+    "delays": ("delays_in_time", "normal_delays"),
     "dispatch": ("BackendError", "default_backend"),
     "explanation": ("explain",),
     "families": (
@@ -159,6 +167,7 @@ _HOMES = {
     "reference": (
         "Bernoulli",
         "Constant",
+        "Delays",
         "Exponential",
         "FixedOutDegree",
         "LogNormal",
@@ -167,6 +176,7 @@ _HOMES = {
         "Uniform",
         "Weights",
     ),
+    "ring": ("Ring",),
     "seeding": ("last_seed", "new_seed", "seeds"),
     "export": ("export_checks", "prepare"),
 }

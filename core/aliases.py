@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 import jax
 from jax.typing import ArrayLike
 
-from .reference import Rule
+from .reference import Delays, Rule
 
 if TYPE_CHECKING:
     from brainunit import Quantity, Unit
@@ -22,5 +22,7 @@ Factor: TypeAlias = Union[ArrayLike, "Quantity", "Unit"]
 Prob: TypeAlias = ArrayLike | Rule
 # An integer, an array of one, or a key; None draws one.
 Seed: TypeAlias = int | ArrayLike | jax.Array | None
+# Steps, or a law of them.
+Delay: TypeAlias = int | Delays | None
 # Row and column.
 Place: TypeAlias = tuple[ArrayLike, ArrayLike] | Sequence[int] | jax.Array

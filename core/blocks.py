@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import dispatch, units, validation
+from . import delivery, dispatch, primitives, units, validation
+from .delays import check_delay
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
 from .inspection.methods import Part
 from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
 from .primitives import replicate
-from .reference import FixedOutDegree
+from .reference import Delays, FixedOutDegree
+from .ring import Ring, check_ring, check_spikes, weights_in
 
 
 @jax.tree_util.register_pytree_node_class
@@ -138,22 +140,14 @@ class JITBlocks(RandomMatrix):
 
     def _grid(self, blocks: Sequence[Operands]) -> tuple[Grid, np.ndarray]:
         """Give the layout, and the distinct tables of weights, one after the other."""
-        start = 0
-        starts: dict[bytes, int] = {}
-        distinct = []
-        placed = []
-        for (i, j, block), own in zip(self._placed, blocks, strict=True):
-            table = own.matrix.weights
-            words = table.tobytes()
-            if words not in starts:
-                starts[words] = start
-                start += len(table)
-                distinct.append(table)
-            place = (starts[words], len(table))
-            rule = (own.rule, block.self_connections)
-            placed.append(Block(i, j, own.log2_chunk, place, *rule))
-        grid = Grid(self._rows, self._columns, tuple(placed))
-        return grid, np.concatenate(distinct)
+        places, words = _join([own.matrix.weights for own in blocks])
+        placed = (
+            Block(i, j, own.log2_chunk, place, own.rule, block.self_connections)
+            for (i, j, block), own, place in zip(
+                self._placed, blocks, places, strict=True
+            )
+        )
+        return Grid(self._rows, self._columns, tuple(placed)), words
 
     @property
     def dtype(self) -> np.dtype:
@@ -235,12 +229,7 @@ class JITBlocks(RandomMatrix):
         result = evaluate(
             _stack([loc for loc, _ in weights], accurate),
             _stack([scale for _, scale in weights], accurate),
-            Matrix(
-                _stack([o.matrix.seed for o in own], np.uint32),
-                _stack([o.matrix.origin for o in own], np.uint32),
-                _stack([o.matrix.connectivity for o in own], np.uint32),
-                tables,
-            ),
+            _stacked(own, tables),
             self._valid([o.valid for o in own]),
             value,
             dtype=dtype,
@@ -271,6 +260,94 @@ class JITBlocks(RandomMatrix):
         rows = zip(groups, self._rows, strict=True)
         return jnp.concatenate([jnp.broadcast_to(g, (n, 1)) for g, n in rows])
 
+    # --- delays -------------------------------------------------------------------
+
+    def ring(self, batch: int | None = None, slots: int | None = None) -> Ring:
+        """Make a ring for ``deliver``, in which nothing is on its way.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Number of vectors of spikes that are delivered at once.
+        slots : int, optional
+            One more than the longest delay, if left.
+        """
+        longest = max(delays.bounds[1] for delays in self._delays())
+        return Ring.zeros(
+            longest + 1 if slots is None else slots,
+            self.shape[0],
+            batch,
+            dtype=validation.compute_dtype(self.dtype),
+            unit=units.split(self._placed[0][2].first_parameter())[1],
+        )
+
+    def deliver(self, spikes: Any, ring: Ring, now: Any) -> Ring:
+        """Send spikes through all blocks, as ``JITMatrix.deliver`` does through one.
+
+        What arrives is added block by block, from the left; every block needs a delay,
+        and may have its own.
+        """
+        laws = self._delays()
+        slot = check_ring(ring, self.shape[0], laws, now)
+        events = check_spikes(spikes, ring, self.shape)
+        own = [block.operands() for _, _, block in self._placed]
+        value, unit = ring.columns()
+        weights = [
+            weights_in(unit, block, o, value.dtype)
+            for (_, _, block), o in zip(self._placed, own, strict=True)
+        ]
+        if 0 in self.shape or 0 in value.shape:
+            return ring
+        grid, tables = self._grid(own)
+        places, delays = _join([law.table for law in laws])
+        blocks = zip(grid.blocks, places, strict=True)
+        grid = grid._replace(blocks=tuple(b._replace(delays=at) for b, at in blocks))
+        problem = Problem(
+            product="deliver",
+            shape=self.shape,
+            transpose=False,
+            batch=0,
+            dtype=str(value.dtype),
+            corder=all(block.corder for _, _, block in self._placed),
+            log2_chunk=None,
+            weights=len(tables),
+            platform="",
+            grid=grid,
+            slots=ring.slots,
+        )
+        result = delivery.deliver(
+            _stacked(own, tables),
+            delays,
+            events,
+            _stack([loc for loc, _ in weights], value.dtype),
+            _stack([scale for _, scale in weights], value.dtype),
+            primitives.replicate(value),
+            slot,
+            problem,
+            dispatch.resolve(self._placed[0][2].backend),
+        )
+        return ring.with_columns(result)
+
+    def _delays(self) -> list[Delays]:
+        """Give the law of the delays of each block, which must have one."""
+        laws = []
+        for i, j, block in self._placed:
+            where = f" (the block in row {i}, column {j})" if len(self._placed) > 1 else ""
+            law = check_delay(block.delay)
+            if law is None:
+                raise ValueError(
+                    f"a matrix delivers with a delay, and this one{where} has none: "
+                    f"make it with one, as {type(block).__name__}(..., delay=15)"
+                )
+            if block.transposed:
+                raise ValueError(
+                    "spikes are delivered from the columns of a matrix to its rows, "
+                    f"and this one{where} is a transpose: deliver with its own, as of "
+                    "W of shape (pre, post) that pre_post made with W.T.deliver(...)"
+                )
+            laws.append(law)
+        return laws
+
     def _scaled(self, factor: Any) -> JITBlocks:
         return self._with([block * factor for _, _, block in self._placed])
 
@@ -293,6 +370,20 @@ class JITBlocks(RandomMatrix):
         places, new._rows, new._columns = aux
         new._placed = [(*p, block) for p, block in zip(places, blocks, strict=True)]
         return new
+
+
+def _join(tables: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Put the distinct tables one after the other; say where each begins, its length."""
+    start = 0
+    starts: dict[bytes, int] = {}
+    distinct = []
+    for table in tables:
+        if table.tobytes() not in starts:
+            starts[table.tobytes()] = start
+            start += len(table)
+            distinct.append(table)
+    places = [(starts[table.tobytes()], len(table)) for table in tables]
+    return places, np.concatenate(distinct)
 
 
 def _lists(blocks: Any) -> list[list[Any]]:
@@ -349,6 +440,16 @@ def _in_one_unit(placed: list[Any]) -> list[Any]:
         kept = block._with(**changes) if changes else block  # noqa: SLF001
         result.append((i, j, kept))
     return result
+
+
+def _stacked(blocks: Sequence[Operands], tables: np.ndarray) -> Matrix:
+    """Give the operands of all blocks."""
+    return Matrix(
+        _stack([own.matrix.seed for own in blocks], np.uint32),
+        _stack([own.matrix.origin for own in blocks], np.uint32),
+        _stack([own.matrix.connectivity for own in blocks], np.uint32),
+        tables,
+    )
 
 
 def _stack(values: Sequence[Any], dtype: Any) -> Any:

@@ -57,6 +57,8 @@ def why_not(candidate: Registered, problem: Problem, name: str | None = None) ->
     misfit = unfit(candidate.backend, problem, name)
     if misfit:
         return misfit
+    if problem.product == "deliver" and not candidate.supports_delays:
+        return _without_delays()
     reasons = (_why_not_asked(candidate, asked) for asked in candidate.asked(problem))
     return next((reason for reason in reasons if reason), "")
 
@@ -71,6 +73,12 @@ def _why_not_asked(candidate: Registered, problem: Problem) -> str:
     if refusal:
         return REFUSES + refusal
     return gate.verdict(candidate, problem).why_not(problem)
+
+
+def _without_delays() -> str:
+    """Say that a backend has no delays, and which ones have."""
+    able = [r.backend.name for r in candidates(None) if r.supports_delays]
+    return f"it has no synjit_deliver, which delays need ({', '.join(able)} has it)"
 
 
 def unfit(backend: Backend, problem: Problem, name: str | None) -> str:

@@ -3,8 +3,9 @@
 
 A backend is a pluggy plugin (a module or an object) with the hooks below. Two describe
 it; they must be cheap, and must not import kernels. Two give the products, as functions
-that JAX can trace. Two more are optional: ``synjit_weighted``, which synjit otherwise
-makes of ``synjit_product``, and ``synjit_custom_calls``, for programs that are stored.
+that JAX can trace. Three more are optional: ``synjit_weighted``, which synjit otherwise
+makes of ``synjit_product``, ``synjit_deliver``, without which there are no delays, and
+``synjit_custom_calls``, for programs that are stored.
 
 The matrix is what ``synjit.reference`` says it is: the window of ``problem.shape`` that
 starts at ``matrix.origin`` in the matrix of its seed, its connectivity and its weights.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 CONTRACT = 2
 PROJECT = "synjit"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-Product = Literal["events", "floats", "dense", "weighted"]
+Product = Literal["events", "floats", "dense", "weighted", "deliver"]
 Rule = Literal["bernoulli", "fixed_out_degree"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -123,6 +124,8 @@ class Block(NamedTuple):
         Where its words begin in ``Matrix.weights``, and how many they are.
     rule, self_connections
         As of ``Problem``.
+    delays : (int, int)
+        Of "deliver": the same in the words of the delays.
     """
 
     row: int
@@ -131,6 +134,7 @@ class Block(NamedTuple):
     table: tuple[int, int]
     rule: Rule = "bernoulli"
     self_connections: bool = True
+    delays: tuple[int, int] = (0, 0)
 
 
 class Grid(NamedTuple):
@@ -169,34 +173,37 @@ class Problem:
 
     Attributes
     ----------
-    product : {"events", "floats", "dense", "weighted"}
+    product : {"events", "floats", "dense", "weighted", "deliver"}
         The first two are asked of ``synjit_product``, the others of the hooks of their
         names.
     shape : (int, int)
         Rows and columns of W, whatever the direction.
     transpose : bool
-        Whether W.T is applied; never with "dense", nor with a grid of several blocks.
+        Whether W.T is applied; never with "dense" or "deliver", nor with a grid of
+        several blocks.
     batch : int
         Number of vectors; 0 of "dense".
     dtype : str
-        Of the values of "floats" and the weights of "weighted": "float32" or "float64".
-        Of others "int32".
+        Of the values of "floats" and the weights of "weighted" and "deliver": "float32"
+        or "float64". Of others "int32".
     corder : bool
         Hint on the order of work: finish rows before going on, or columns.
     log2_chunk : int or None
-        ``connectivity[0]``, where ``prob`` is known already. None of "weighted", whose
-        blocks have their own.
+        ``connectivity[0]``, where ``prob`` is known already. None of "weighted" and
+        "deliver", whose blocks have their own.
     weights : int
         Number of words of ``Matrix.weights``.
     platform : str
         JAX platform that it is lowered for.
     grid : Grid
-        Of "weighted": what W is made of. Of other products it is empty.
+        Of "weighted" and "deliver": what W is made of. Of other products it is empty.
     rule : {"bernoulli", "fixed_out_degree"}
         Rule of connections. The connectivity says it too, but only when it runs.
     self_connections : bool
         Whether rows may be connected to the columns of the same number in the whole
-        matrix. Of "weighted", whose blocks have their own, it and ``rule`` say nothing.
+        matrix. Of grids, whose blocks have their own, it and ``rule`` say nothing.
+    slots : int
+        Of "deliver": of the ring. Of other products 0.
     """
 
     product: Product
@@ -211,6 +218,7 @@ class Problem:
     grid: Grid = NO_GRID
     rule: Rule = "bernoulli"
     self_connections: bool = True
+    slots: int = 0
 
     def of_block(self, i: int) -> Problem:
         """State the product of events with one block of the grid."""
@@ -225,6 +233,7 @@ class Problem:
             grid=NO_GRID,
             rule=block.rule,
             self_connections=block.self_connections,
+            slots=0,
         )
 
     def of_one_block(self, dtype: str) -> Problem:
@@ -338,6 +347,48 @@ def synjit_weighted(
         own: a fused multiply-add is another result. What a block without events gives
         is added too: 0, unless a weight is not finite. What sums that wrapped give is
         ``reference.weigh``'s.
+    """
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def synjit_deliver(
+    problem: Problem,
+    matrix: Matrix,
+    delays: jax.Array,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+    ring: jax.Array,
+    now: jax.Array,
+) -> jax.Array:
+    """Add the weights of events to the slots of a ring in which they arrive.
+
+    This hook is optional: a backend without it has no delays. An event of column j
+    adds the weight of its connection with row i, of this block, to the slot
+    ``(now + d(i, j)) % problem.slots``, with d as in ``synjit.reference.delays``.
+
+    Parameters
+    ----------
+    delays : uint32 (words,)
+        The distinct tables of the delays, one after the other; ``Block.delays`` says
+        which part is a block's. No delay is 0, and none reaches ``problem.slots``.
+    x : bool (n, batch)
+    w_loc, w_scale : float32 or float64 (blocks,)
+        As of ``synjit_weighted``, and of the dtype of the ring.
+    ring : float (slots, m, batch)
+        What arrives already. Its memory may be written over, if the call says so to
+        XLA: a step should cost nothing that grows with the number of slots.
+    now : uint32 ()
+        Slot of the step in which the events are.
+
+    Returns
+    -------
+    float (slots, m, batch)
+        The ring, where each entry of a slot has, block by block in their order,
+        ``w_loc * N + w_scale * (Z * 2**-16)`` of the block's events that arrive there
+        added to it: to the bit, as of ``synjit_weighted``, with N and Z summed first.
+        Where no event of a block arrives (N is 0) it adds nothing: -0 stays as it is.
     """
     raise NotImplementedError
 

@@ -7,20 +7,25 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import dispatch, reference, seeding, units, validation
-from .aliases import Numbers, Place, Prob, Seed
+from .aliases import Delay, Numbers, Place, Prob, Seed
+from .delays import check_delay
 from .evaluation import Family, coefficients, evaluate
 from .hookspecs import Matrix, Problem, Product, Rule
 from .inspection.methods import Part
 from .matrix import RandomMatrix, is_key, operand, rank
 from .primitives import replicate
 from .reference import Bernoulli, FixedOutDegree, Weights
+
+if TYPE_CHECKING:
+    from .blocks import JITBlocks
+    from .ring import Ring
 
 
 class Operands(NamedTuple):
@@ -76,6 +81,10 @@ class JITMatrix(RandomMatrix):
         Row and column at which the window begins, as in ``binary_jitnmv``.
     self_connections : bool
         Whether entry (i, i) of the whole matrix may be a connection, as there.
+    delay : int or Delays, optional
+        How many steps a spike takes along each connection, for ``deliver``: a number,
+        or the law of what is drawn for each. It is part of the structure, and products
+        do not depend on it.
     corder : bool
         Hint on the order of work.
     backend : str, optional
@@ -111,6 +120,7 @@ class JITMatrix(RandomMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -120,7 +130,9 @@ class JITMatrix(RandomMatrix):
                 f"got {validation.describe(weights)}"
             )
         self.loc, self.scale, self.weights = loc, scale, weights
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     def _finish(
         self,
@@ -131,6 +143,7 @@ class JITMatrix(RandomMatrix):
         corder: bool,
         backend: str | None,
         self_connections: bool = True,
+        delay: Delay = None,
     ) -> None:
         """Check the parameters, which are set already, and set the rest."""
         for name in self.PARAMETERS:
@@ -152,6 +165,8 @@ class JITMatrix(RandomMatrix):
             isinstance(self.prob, (int, float, np.number, FixedOutDegree)),
             all(isinstance(start, (int, np.integer)) for start in self.origin),
         )
+        check_delay(delay)
+        self.delay = delay
         self.corder = validation.check_flag(corder, "corder")
         self.backend = backend
         self.transposed = False
@@ -227,7 +242,8 @@ class JITMatrix(RandomMatrix):
         """Show a call that makes the same matrix."""
         given = self._arguments()
         of_class = inspect.signature(type(self)).parameters
-        names = {"origin", "self_connections", "corder", "backend"} & of_class.keys()
+        names = {"origin", "self_connections", "delay", "corder", "backend"}
+        names &= of_class.keys()
         usual = {name: of_class[name].default for name in names}
         shown = [
             f"{name}={_written(value)}"
@@ -242,7 +258,7 @@ class JITMatrix(RandomMatrix):
         names = (*self.PARAMETERS, "prob", "seed", *self.FIXED)
         given = {name: getattr(self, name) for name in names}
         given |= {"shape": self._stored_shape, "origin": self.origin}
-        names = ("self_connections", "corder", "backend")
+        names = ("self_connections", "delay", "corder", "backend")
         return given | {name: getattr(self, name) for name in names}
 
     # --- products -----------------------------------------------------------------
@@ -297,6 +313,68 @@ class JITMatrix(RandomMatrix):
             rule=own.rule,
             self_connections=self.self_connections,
         )
+
+    # --- delays -------------------------------------------------------------------
+
+    def ring(self, batch: int | None = None, slots: int | None = None) -> Ring:
+        """Make a ring for ``deliver``, in which nothing is on its way.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Number of vectors of spikes that are delivered at once.
+        slots : int, optional
+            One more than the longest delay, if left.
+        """
+        return self._blocks().ring(batch, slots)
+
+    def deliver(self, spikes: Any, ring: Ring, now: Any) -> Ring:
+        """Send spikes through the connections, to arrive when their delays are over.
+
+        Each spike of column j adds the weight of its connection with row i to the slot
+        of step ``now + d(i, j)``. What arrives at one row in one step is summed as in
+        ``self @ spikes``, exactly: bits depend on nothing but the numbers.
+
+        Derivatives are those of the product, by the weights, the ring, and by spikes
+        that are floats; they are made slower than the delivery itself.
+
+        Parameters
+        ----------
+        spikes : array (n,), or (n, batch) where the ring has a batch
+            Entries above zero are spikes.
+        ring : Ring
+            Of m rows, in the weights' dimension.
+        now : int, or integer array ()
+            The step in which the spikes are.
+
+        Returns
+        -------
+        Ring
+
+        Raises
+        ------
+        TypeError, ValueError
+            The matrix has no delay or is a transpose, or the ring does not fit.
+        BackendError
+            No backend delivers on this platform.
+
+        Examples
+        --------
+        >>> import jax.numpy as jnp
+        >>> import synjit
+        >>> delay = synjit.normal_delays(1.5, 0.75, dt=0.1)
+        >>> M = synjit.JITNormal(1.0, 0.1, 0.5, 42, delay=delay, shape=(3, 5))
+        >>> spikes = jnp.array([True, False, True, True, False])
+        >>> ring = M.deliver(spikes, M.ring(), 0)
+        >>> bool(jnp.allclose(ring.value.sum(0), M @ spikes))
+        True
+        """
+        return self._blocks().deliver(spikes, ring, now)
+
+    def _blocks(self) -> JITBlocks:
+        from .blocks import JITBlocks
+
+        return JITBlocks([[self]])
 
     def operands(self) -> Operands:
         """Bring what the matrix is made of into the form that products take."""
@@ -369,6 +447,7 @@ class JITMatrix(RandomMatrix):
         fixed = (
             self._stored_shape,
             self.self_connections,
+            self.delay,
             self.corder,
             self.backend,
             self.transposed,
@@ -390,7 +469,7 @@ class JITMatrix(RandomMatrix):
             own if k else leaf
             for k, own, leaf in zip(new._known, kept, (seed, prob, origin), strict=True)
         )
-        new._stored_shape, new.self_connections, *fixed = fixed
+        new._stored_shape, new.self_connections, new.delay, *fixed = fixed
         new.corder, new.backend, new.transposed = fixed
         return new
 

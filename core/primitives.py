@@ -39,7 +39,7 @@ def product(
     Of "events", ``problem.dtype`` is that in which N and Z are wanted: int32, or that
     of floats, which have a derivative.
     """
-    return tuple(_bind(product_p, (*matrix, x), problem, backend))
+    return tuple(bind(product_p, (*matrix, x), problem, backend))
 
 
 def weighted(
@@ -51,12 +51,12 @@ def weighted(
     backend: str | None,
 ) -> jax.Array:
     """Weighted sum of events, (rows, batch) of the weights' dtype (blocks,)."""
-    return _bind(weighted_p, (*matrix, x, loc, scale), problem, backend)[0]
+    return bind(weighted_p, (*matrix, x, loc, scale), problem, backend)[0]
 
 
 def dense(matrix: Matrix, problem: Problem, backend: str | None) -> jax.Array:
     """Give z, int32 of ``problem.shape``, ABSENT where there is no connection."""
-    return _bind(dense_p, matrix, problem, backend)[0]
+    return bind(dense_p, matrix, problem, backend)[0]
 
 
 def is_event(vector: jax.Array) -> jax.Array:
@@ -81,7 +81,7 @@ def _of_sums(*operands: Any, problem: Problem, backend: str | None) -> jax.Array
     return add_blocks(grid, of_block)
 
 
-def _bind(
+def bind(
     primitive: jex.Primitive,
     operands: Sequence[Any],
     problem: Problem,
@@ -92,16 +92,22 @@ def _bind(
     JAX's flag of 64 bits is bound as well, for it may be another when the product is
     lowered.
     """
+    x64 = bool(jax.config.read("jax_enable_x64"))
+    return primitive.bind(
+        *varying_alike(operands), problem=problem, backend=backend, x64=x64
+    )
+
+
+def varying_alike(operands: Sequence[Any]) -> list[Any]:
+    """Mark operands as varying over the axes that any of them varies over."""
     varying = [_varying_axes(operand) for operand in operands]
     union = frozenset[str]().union(*varying)
-    matched = [
+    return [
         jax.lax.pcast(operand, tuple(sorted(union - axes)), to="varying")
         if axes != union
         else operand
         for operand, axes in zip(operands, varying, strict=True)
     ]
-    x64 = bool(jax.config.read("jax_enable_x64"))
-    return primitive.bind(*matched, problem=problem, backend=backend, x64=x64)
 
 
 def _varying_axes(operand: Any) -> frozenset[str]:
@@ -128,13 +134,15 @@ def undifferentiable_prob(prob: jax.Array) -> jax.Array:
 # --- definitions ------------------------------------------------------------------
 
 
-def _primitive(name: str, abstract_eval: Any) -> jex.Primitive:
+def make_primitive(name: str, abstract_eval: Any, run: Any = None) -> jex.Primitive:
+    """Make a primitive that ``run`` hands on to the backend of each platform."""
+    run = run or _run
     primitive = jex.Primitive(f"synjit_{name}")
     primitive.multiple_results = True
     primitive.def_abstract_eval(abstract_eval)
     primitive.def_impl(functools.partial(_compiled, primitive))
     for platform in PLATFORMS:
-        rule = mlir.lower_fun(functools.partial(_run, platform), multiple_results=True)
+        rule = mlir.lower_fun(functools.partial(run, platform), multiple_results=True)
         mlir.register_lowering(primitive, rule, platform=platform)
     return primitive
 
@@ -173,10 +181,10 @@ def _run(
         return results
 
 
-def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
+def result_like(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
     """Describe a result that varies over the mesh axes that the last operand does.
 
-    ``_bind`` has seen to it that all operands vary over the same axes.
+    ``bind`` has seen to it that all operands vary over the same axes.
     """
     like = operands[-1]
     spec = jax.sharding.PartitionSpec(*[None] * len(shape))
@@ -188,17 +196,17 @@ def _result(shape: tuple[int, ...], dtype: Any, operands: Sequence[Any]) -> Any:
 
 def _sums_abstract(*operands: Any, problem: Problem, **_: Any) -> list[Any]:
     length = problem.shape[1] if problem.transpose else problem.shape[0]
-    result = _result((length, operands[X].shape[1]), problem.dtype, operands)
+    result = result_like((length, operands[X].shape[1]), problem.dtype, operands)
     return [result] if problem.product == "weighted" else [result] * 2
 
 
 def _dense_abstract(*operands: Any, problem: Problem, **_: Any) -> list[Any]:
-    return [_result(problem.shape, np.int32, operands)]
+    return [result_like(problem.shape, np.int32, operands)]
 
 
-product_p = _primitive("product", _sums_abstract)
-weighted_p = _primitive("weighted", _sums_abstract)
-dense_p = _primitive("dense", _dense_abstract)
+product_p = make_primitive("product", _sums_abstract)
+weighted_p = make_primitive("weighted", _sums_abstract)
+dense_p = make_primitive("dense", _dense_abstract)
 
 
 # --- derivatives ------------------------------------------------------------------

@@ -46,6 +46,7 @@ HOOKS = (
     "synjit_dense",
 )
 OPERANDS = ("x", "w_loc", "w_scale")
+DELIVERED = ("delays", *OPERANDS, "ring", "now")
 # Hooks of contract 1, and what has taken their place.
 FORMER_HOOKS = {
     "synjit_events": "synjit_product(problem, matrix, x), x being boolean",
@@ -90,6 +91,11 @@ class Registered:
         """Whether it implements the optional ``synjit_weighted``."""
         return bool(self.hook.synjit_weighted.get_hookimpls())
 
+    @property
+    def supports_delays(self) -> bool:
+        """Whether it implements the optional ``synjit_deliver``."""
+        return bool(self.hook.synjit_deliver.get_hookimpls())
+
     def asked(self, problem: Problem) -> list[Problem]:
         """List the problems that its hooks are asked to solve one."""
         if self.supports_weighted or problem.product != "weighted":
@@ -107,6 +113,8 @@ class Registered:
         """
         if problem.product == "dense":
             return self._trace(self.hook.synjit_dense, problem, matrix)
+        if problem.product == "deliver":
+            return self._trace(self.hook.synjit_deliver, problem, matrix, *operands)
         if problem.product != "weighted":
             return self._trace(self.hook.synjit_product, problem, matrix, *operands)
         if self.supports_weighted:
@@ -136,7 +144,8 @@ class Registered:
         self, hook: Any, problem: Problem, matrix: Matrix, *operands: Any
     ) -> list[Any]:
         """Call a hook under the settings under which it was held to the reference."""
-        named = dict(zip(OPERANDS, operands, strict=False))
+        names = DELIVERED if problem.product == "deliver" else OPERANDS
+        named = dict(zip(names, operands, strict=False))
         with usual_settings():
             return jax.tree.leaves(hook(problem=problem, matrix=matrix, **named))
 

@@ -56,7 +56,7 @@ def weighted(
         one = matrix_of_block(problem, matrix, 0)
         results = (out, _workspace(problem))
         return _call(_handler(problem), problem, results, *one, x, w_loc, w_scale)[0]
-    places = _places(problem)
+    places = places_of(problem)
     sizes = scratch_sizes(
         problem.grid.rows, problem.shape[1], len(places), problem.batch
     )
@@ -99,7 +99,7 @@ def _workspace(problem: Problem) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((words,), jnp.uint32)
 
 
-def _places(problem: Problem) -> np.ndarray:
+def places_of(problem: Problem) -> np.ndarray:
     """Where each block lies in the whole, and its table among the tables."""
     places = []
     for block in problem.grid.blocks:

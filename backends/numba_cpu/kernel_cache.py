@@ -24,7 +24,7 @@ from numba.core.serialize import dumps
 
 from synjit.cache import cache_folder, cache_folders
 from synjit.files import files_of, write_whole
-from synjit.reference import draw, products, quantile_table, threefry
+from synjit.reference import delays, draw, products, quantile_table, threefry
 
 from .frame import VERSION
 
@@ -99,7 +99,7 @@ def _digest() -> str:
     digest = hashlib.sha256(f"{VERSION} {numba.__version__} {sys.version}".encode())
     for path in files_of(Path(__file__).parent):
         digest.update(path.read_bytes())
-    for module in (draw, quantile_table, threefry, products):
+    for module in (draw, quantile_table, threefry, products, delays):
         for name, value in sorted(vars(module).items()):
             if isinstance(value, (int, tuple)):
                 digest.update(f"{name}={value}".encode())

@@ -70,6 +70,25 @@ def synjit_weighted(
 
 
 @hookimpl
+def synjit_deliver(
+    problem: Problem,
+    matrix: Matrix,
+    delays: jax.Array,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+    ring: jax.Array,
+    now: jax.Array,
+) -> jax.Array:
+    """See the contract."""
+    from . import delivery_calls
+
+    return delivery_calls.deliver(
+        problem, matrix, delays, x, w_loc, w_scale, ring, now
+    )
+
+
+@hookimpl
 def synjit_custom_calls() -> dict[str, Callable[[], object]]:
     """All handlers, by the names that XLA knows them by."""
     from . import ffi

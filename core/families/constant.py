@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from synjit.aliases import Numbers, Place, Prob, Seed
+from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Constant
 
@@ -19,7 +19,7 @@ class JITConstant(JITMatrix):
     Parameters
     ----------
     weight : float, array of one element, or Quantity
-    prob, seed, shape, origin, self_connections, corder, backend
+    prob, seed, shape, origin, self_connections, delay, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -42,11 +42,14 @@ class JITConstant(JITMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.weight = weight
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     @staticmethod
     def affine(weight: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from synjit.aliases import Numbers, Place, Prob, Seed
+from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import LogNormal
 
@@ -27,7 +27,7 @@ class JITLogNormal(JITMatrix):
     sigma : float
         Standard deviation of their logarithm: known when the matrix is made, for it
         decides the table that is drawn from. There is no derivative by it.
-    prob, seed, shape, origin, self_connections, corder, backend
+    prob, seed, shape, origin, self_connections, delay, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -51,11 +51,14 @@ class JITLogNormal(JITMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_median, self.sigma = w_median, LogNormal(sigma).sigma
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     @staticmethod
     def affine(w_median: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import jax
 
-from synjit.aliases import Numbers, Place, Prob, Seed
+from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Normal
 
@@ -20,7 +20,7 @@ class JITNormal(JITMatrix):
     ----------
     w_loc, w_scale : float, array of one element, or Quantity
         Mean and standard deviation of the weights.
-    prob, seed, shape, origin, self_connections, corder, backend
+    prob, seed, shape, origin, self_connections, delay, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -49,11 +49,14 @@ class JITNormal(JITMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_loc, self.w_scale = w_loc, w_scale
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     def law(self) -> Normal:
         """Give the law of x."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from synjit import units, validation
-from synjit.aliases import Numbers, Place, Prob, Seed
+from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import TruncatedNormal
 
@@ -34,7 +34,7 @@ class JITTruncatedNormal(JITMatrix):
     bounds : (float, float), optional
         The same as numbers of standard deviations, ``(low - w_loc) / w_scale`` and
         ``(high - w_loc) / w_scale``, instead of low and high.
-    prob, seed, shape, origin, self_connections, corder, backend
+    prob, seed, shape, origin, self_connections, delay, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -61,6 +61,7 @@ class JITTruncatedNormal(JITMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
@@ -70,7 +71,9 @@ class JITTruncatedNormal(JITMatrix):
         elif low is not None or high is not None:
             raise TypeError("give low and high, or bounds, and not both")
         self.bounds = _checked(bounds)
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     def law(self) -> TruncatedNormal:
         """Give the law of x."""

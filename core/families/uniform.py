@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from synjit.aliases import Numbers, Place, Prob, Seed
+from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Uniform
 
@@ -20,7 +20,7 @@ class JITUniform(JITMatrix):
     ----------
     w_low, w_high : float, array of one element, or Quantity
         Bounds of the weights.
-    prob, seed, shape, origin, self_connections, corder, backend
+    prob, seed, shape, origin, self_connections, delay, corder, backend
         As of ``JITMatrix``.
 
     Examples
@@ -44,11 +44,14 @@ class JITUniform(JITMatrix):
         shape: tuple[int, int],
         origin: Place = (0, 0),
         self_connections: bool = True,
+        delay: Delay = None,
         corder: bool = True,
         backend: str | None = None,
     ) -> None:
         self.w_low, self.w_high = w_low, w_high
-        self._finish(prob, seed, shape, origin, corder, backend, self_connections)
+        self._finish(
+            prob, seed, shape, origin, corder, backend, self_connections, delay
+        )
 
     @staticmethod
     def affine(w_low: Any, w_high: Any) -> tuple[Any, Any]:

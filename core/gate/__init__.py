@@ -118,7 +118,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
     only: what is lowered here is held to the reference where it runs. The weighted sum
     of a single matrix is judged with the sums that it is made of.
     """
-    if len(problem.grid.blocks) == 1:
+    if problem.product == "weighted" and len(problem.grid.blocks) == 1:
         problem = problem.of_block(0)
     name, product = registered.backend.name, problem.product
     if is_off():
@@ -147,7 +147,7 @@ def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
     if product == "weighted" and not registered.supports_weighted:
         product = "events"  # of which its blocks are made
-    dtype = "float32" if product in {"floats", "weighted"} else "int32"
+    dtype = "int32" if product in {"events", "dense"} else "float32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:

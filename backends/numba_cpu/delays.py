@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The delays in numba: where a connection's weight goes, by the law's table.
+
+What is computed is defined by ``synjit.reference.delays``. The hash of a row is that of
+its weight, under two key words of the column that are the delays' own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from synjit.reference import delays
+
+from .draw import LANES, threefry2x32
+from .intrinsics import (
+    arrays_are_distinct,
+    entry_at,
+    leading_zeros,
+    prefer_wide_vectors,
+    shift_left,
+    shift_right,
+)
+from .weights import weight_word
+
+u32 = np.uint32
+
+_PAIR = u32(delays.DELAY_PAIR)
+
+
+@njit(forceinline=False, _nrt=False)
+def make_delay_words(seed, columns, words):
+    """Fill ``words``, uint32 (2 * LANES,): each lane's first, then each one's second."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    k0, k1 = seed[0], seed[1]
+    for lane in range(columns.size):
+        first, second = threefry2x32(k0, k1, columns[lane], _PAIR)
+        words[lane] = first
+        words[LANES + lane] = second
+
+
+@njit
+def delay_span(table):
+    """Number of delays that a table tells apart, from the shortest on."""
+    return max(np.int64(1), table.size - 1)
+
+
+@njit(forceinline=False, _nrt=False)
+def place_by_delay(table, words, lane, base, stride, batch, rows, found):
+    """Replace each row by its cell: ``(delay << stride) + row * batch``.
+
+    Parameters
+    ----------
+    table : uint32 array
+    words : uint32 array
+        Of ``make_delay_words``.
+    lane, base : int
+        Column, and row of the matrix from which rows are counted.
+    stride, batch : int
+        Every ``row * batch`` is below ``2**stride``.
+    rows : uint32 array
+        Read and written beyond ``found``, up to whole vectors.
+    found : int
+    """
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    each = u32(batch)
+    if table.size == 1:
+        for t in range((found + LANES - 1) // LANES * LANES):
+            rows[t] = u32(rows[t] * each)
+        return
+    w0, w1 = words[lane], words[LANES + lane]
+    first, up = u32(base), u32(stride)
+    last = u32(table.size - 2)
+    down = leading_zeros(last)
+    bits = u32(u32(32) - down)
+    for t in range((found + LANES - 1) // LANES * LANES):
+        word = weight_word(u32(rows[t] + first), w0, w1)
+        own = shift_right(word, down)
+        bucket = entry_at(table, 1, own)
+        is_own = u32(shift_left(word, bits) | last) < bucket
+        delay = own if is_own else u32(bucket & last)
+        rows[t] = u32(shift_left(delay, up) + u32(rows[t] * each))

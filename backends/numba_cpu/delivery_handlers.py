@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handlers of delivery: what events add to a ring, which is written in place.
+
+Parts are those of a grid of matrices (``block_handlers``): rows of one group, through
+all of its blocks in order, each in tiles.
+
+Operands: those of ``block_handlers`` up to the places; the tables of the delays, one
+after the other; where each block's begins, and how many words it has (blocks, 2); the
+ring (slots, m, batch); the slot of the step (). Results: the ring, in the same memory,
+and the scratch memory below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, njit
+
+from synjit.reference.draw import CONNECTIVITY_WORDS
+
+from . import partition as p
+from .block_handlers import (
+    COLUMN,
+    FIRST,
+    HIGH,
+    LAST,
+    LOW,
+    PART_WORDS,
+    PLACE_WORDS,
+    ROW,
+    SCAN_WORDS,
+    BEGIN,
+    END,
+    LIMITS,
+    _cut,
+    _row,
+    _scan,
+    _table_of,
+    scratch_sizes,
+)
+from .chunks import list_active
+from .delivery import deliver_tile, tile_rows
+from .draw import Matrix
+from .errors import out_of_memory
+from .frame import argument, array, dimension, is_handshake, result
+from .intrinsics import stack_words
+from .naming import named_after
+from .threads import available_threads, in_parts
+
+u32 = np.uint32
+
+# Operands after those of ``block_handlers``, and results.
+DELAYS, DELAY_PLACES, RING_IN, NOW = 8, 9, 10, 11
+RING, FAILED, SCANS, PARTS, ACTIVE = 0, 1, 2, 3, 4
+
+
+def scratch(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
+    """Sizes of the scratch memory in words, for groups of rows of these lengths."""
+    _, scans, parts, _, active = scratch_sizes(rows, n, blocks, batch)
+    return [1, scans, parts, active]
+
+
+@njit(forceinline=True)
+def _words(frame, i):
+    buffer = result(frame, i)
+    return array(buffer, u32, dimension(buffer, 0))
+
+
+def _delivery(dtype):
+    """Make the body of a handler."""
+
+    @njit(forceinline=True)
+    @named_after(dtype)
+    def events(frame):
+        operand = argument(frame, 4)
+        n, batch = dimension(operand, 0), dimension(operand, 1)
+        return array(operand, np.uint8, n * batch), n, batch
+
+    @njit
+    @named_after(dtype)
+    def add_block(frame, b, low, high):
+        """Add what a block gives the rows low .. high - 1 of its group."""
+        flags, _, batch = events(frame)
+        place = _row(array(argument(frame, 7), np.int32, (b + 1) * PLACE_WORDS), b, PLACE_WORDS)
+        scan = _row(_words(frame, SCANS), b, SCAN_WORDS)
+        active = _words(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
+        if active.size == 0:
+            return True
+        # The list has columns of the whole: so must the window begin.
+        origins = array(argument(frame, 1), u32, 2 * (b + 1))
+        origin = carray(stack_words(2), (2,))
+        origin[0] = origins[2 * b]
+        origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
+        matrix = Matrix(
+            _row(array(argument(frame, 0), u32, 2 * (b + 1)), b, 2),
+            origin,
+            _row(
+                array(argument(frame, 2), u32, CONNECTIVITY_WORDS * (b + 1)),
+                b,
+                CONNECTIVITY_WORDS,
+            ),
+            np.int64(scan[LIMITS]),
+            _table_of(frame, place),
+        )
+        at = array(argument(frame, DELAY_PLACES), np.int32, 2 * (b + 1))
+        begin, length = np.int64(at[2 * b]), np.int64(at[2 * b + 1])
+        table = array(argument(frame, DELAYS), u32, begin + length)[begin:]
+        loc = array(argument(frame, 5), dtype, b + 1)[b]
+        scale = array(argument(frame, 6), dtype, b + 1)[b]
+        out = result(frame, RING)
+        slots, m = dimension(out, 0), dimension(out, 1)
+        ring = array(out, dtype, slots * m * batch)
+        start = np.int64(array(argument(frame, NOW), u32, 1)[0]) + np.int64(table[0])
+        start -= slots if start >= slots else 0
+        most = tile_rows(table, batch)
+        done = True
+        for first in range(low, high, most):
+            last = min(first + most, high)
+            offset = (np.int64(place[ROW]) + first) * batch
+            done &= deliver_tile(
+                matrix,
+                table,
+                flags,
+                batch,
+                active,
+                np.int64(origin[0]) + first,
+                np.int64(origin[0]) + last,
+                (start, slots, m * batch, offset),
+                loc,
+                scale,
+                ring,
+            )
+        return done
+
+    @njit
+    @named_after(dtype)
+    def run_part(frame, part, slot, fresh):
+        own = _row(_words(frame, PARTS), part, PART_WORDS)
+        low, high = np.int64(own[LOW]), np.int64(own[HIGH])
+        for b in range(np.int64(own[FIRST]), np.int64(own[LAST])):
+            if not add_block(frame, b, low, high):
+                _words(frame, FAILED)[0] = 1
+
+    run = in_parts(run_part)
+
+    @njit
+    @named_after(dtype)
+    def call(frame):
+        n_blocks = dimension(argument(frame, 0), 0)
+        origins = array(argument(frame, 1), u32, 2 * n_blocks)
+        connectivities = array(argument(frame, 2), u32, CONNECTIVITY_WORDS * n_blocks)
+        places = array(argument(frame, 7), np.int32, PLACE_WORDS * n_blocks)
+        flags, n, batch = events(frame)
+        active, scans = _words(frame, ACTIVE), _words(frame, SCANS)
+        n_active = list_active(flags, batch, n, active)
+        connections = _scan(connectivities, places, active[:n_active], scans)
+        if n_active == 0:
+            return 0
+        threads = 1
+        if connections * max(1, batch // 4) > p.WORTH:
+            threads = available_threads(frame)
+        parts = _words(frame, PARTS)
+        n_parts = _cut(origins, connectivities, places, scans, threads, parts)
+        failed = _words(frame, FAILED)
+        failed[0] = 0
+        run(frame, n_parts, min(threads, n_parts))
+        return out_of_memory(frame) if failed[0] != 0 else 0
+
+    return call
+
+
+_call_32, _call_64 = _delivery(np.float32), _delivery(np.float64)
+
+
+def deliver_float32(frame):
+    """Result ring (slots, m, batch)."""
+    return 0 if is_handshake(frame) else _call_32(frame)
+
+
+def deliver_float64(frame):
+    """Result ring (slots, m, batch)."""
+    return 0 if is_handshake(frame) else _call_64(frame)

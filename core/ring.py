@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on its way: a slot for each of the steps to come."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import delivery, units, validation
+from .aliases import Numbers
+from .evaluation import coefficients
+from .matrix import Events
+from .reference import Delays
+
+if TYPE_CHECKING:
+    from .jit_matrix import JITMatrix, Operands
+
+DTYPES = ("float32", "float64")
+
+
+@jax.tree_util.register_pytree_node_class
+class Ring:
+    """A ring of slots, in which weights arrive that events have sent.
+
+    What arrives in step t is in slot ``t % slots``. In each step of a network
+
+    >>> current, ring = ring.read(t)  # doctest: +SKIP
+    >>> spikes = ...                  # of neurons that get this current
+    >>> ring = M.deliver(spikes, ring, t)  # doctest: +SKIP
+
+    Several matrices may deliver to one ring, in the same step, before it is read or
+    after. A ring that is a carry of ``jax.lax.scan``, or donated to ``jax.jit``, is
+    written in its own memory: a step costs nothing that grows with the number of slots.
+
+    Parameters
+    ----------
+    value : float32 or float64 array (slots, m) or (slots, m, batch), or Quantity
+        What arrives in each slot. It is a leaf of the pytree, and may be read.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import synjit
+    >>> M = synjit.JITConstant(2.0, 1.0, 42, delay=3, shape=(2, 4))
+    >>> ring = M.deliver(jnp.ones(4, bool), M.ring(), 10)
+    >>> ring.read(12)[0]
+    Array([0., 0.], dtype=float32)
+    >>> ring.read(13)[0]
+    Array([8., 8.], dtype=float32)
+    """
+
+    def __init__(self, value: Numbers) -> None:
+        number, _ = units.split(value)
+        validation.check_array(number, "value")
+        if number.ndim not in {2, 3} or str(number.dtype) not in DTYPES:
+            raise TypeError(
+                "the value of a Ring must be an array (slots, m) or (slots, m, batch) "
+                f"of {' or '.join(DTYPES)}, got {validation.describe(number)}"
+            )
+        self.value = value
+
+    @classmethod
+    def zeros(
+        cls,
+        slots: int,
+        m: int,
+        batch: int | None = None,
+        *,
+        dtype: Any = "float32",
+        unit: Any = None,
+    ) -> Self:
+        """Make a ring in which nothing is on its way.
+
+        Parameters
+        ----------
+        slots : int
+            At least one more than the longest delay.
+        m : int
+            Number of neurons that are delivered to.
+        batch : int, optional
+            Number of vectors of spikes that are delivered at once.
+        dtype : dtype
+            float32 or float64.
+        unit : brainunit.Unit, optional
+
+        Raises
+        ------
+        TypeError, ValueError
+            A length is no integer or too small, or the dtype another.
+        """
+        shape = [_length(slots, "slots", 1), _length(m, "m", 0)]
+        shape += [] if batch is None else [_length(batch, "batch", 0)]
+        return cls(units.attach(jnp.zeros(shape, dtype), unit))
+
+    @property
+    def slots(self) -> int:
+        """Number of slots."""
+        return int(units.split(self.value)[0].shape[0])
+
+    def read(self, now: Any) -> tuple[Any, Self]:
+        """Take out what arrives in a step.
+
+        Parameters
+        ----------
+        now : int, or integer array ()
+            The step.
+
+        Returns
+        -------
+        array (m,) or (m, batch), or Quantity
+            What arrives.
+        Ring
+            The ring without it.
+
+        Raises
+        ------
+        TypeError
+            now is no integer.
+        """
+        slot = slot_of(now, self.slots)
+        value, unit = self.columns()
+        if value.size == 0:
+            return units.attach(self.like(value)[0], unit), self
+        current, value = delivery.read(value, slot)
+        if units.split(self.value)[0].ndim == 2:
+            current = current[:, 0]
+        return units.attach(current, unit), self.with_columns(value)
+
+    def columns(self) -> tuple[jax.Array, Any]:
+        """Give the numbers, (slots, m, batch), and their unit."""
+        value, unit = units.split(self.value)
+        value = jnp.asarray(value)
+        return value if value.ndim == 3 else value[..., None], unit
+
+    def like(self, value: jax.Array) -> jax.Array:
+        """Give numbers (slots, m, batch) the shape of the ring's."""
+        return value if units.split(self.value)[0].ndim == 3 else value[..., 0]
+
+    def with_columns(self, value: jax.Array) -> Self:
+        """Make the ring of other numbers, (slots, m, batch), in the same unit."""
+        unit = units.split(self.value)[1]
+        return self.tree_unflatten(None, (units.attach(self.like(value), unit),))
+
+    def __repr__(self) -> str:
+        """Show the numbers."""
+        return f"Ring({self.value!r})"
+
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        """Give the value as the only leaf."""
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _aux: None, leaves: tuple[Any]) -> Self:
+        """Put the value back, unchecked."""
+        new = object.__new__(cls)
+        (new.value,) = leaves
+        return new
+
+
+def slot_of(now: Any, slots: int) -> Any:
+    """Give the slot of a step, uint32 ()."""
+    wanted = "now must be the number of a step, an integer"
+    if isinstance(now, (jax.Array, np.ndarray, np.generic)):
+        if now.shape != () or not jnp.issubdtype(now.dtype, jnp.integer):
+            raise TypeError(f"{wanted}, got {validation.describe(now)}")
+        if isinstance(now, jax.Array):
+            wide = now if now.dtype.itemsize >= 4 else now.astype(jnp.int32)
+            return jnp.remainder(wide, wide.dtype.type(slots)).astype(jnp.uint32)
+    try:
+        number = operator.index(now)
+    except TypeError:
+        number = None
+    if number is None or isinstance(now, bool):
+        raise TypeError(f"{wanted}, got {validation.describe(now)}")
+    return np.uint32(number % slots)
+
+
+# --- what is delivered ------------------------------------------------------------
+
+
+def check_ring(ring: Any, m: int, laws: Sequence[Delays], now: Any) -> Any:
+    """Refuse a ring that does not fit; gives the slot of the step."""
+    if not isinstance(ring, Ring):
+        raise TypeError(
+            "spikes are delivered to a Ring, as M.ring() or synjit.Ring.zeros(slots, m)"
+            f" makes one, got {validation.describe(ring)}"
+        )
+    rows = units.split(ring.value)[0].shape[1]
+    if rows != m:
+        raise ValueError(
+            f"a matrix of {m} rows delivers to a ring of {m}, and this one has {rows}"
+        )
+    law = max(laws, key=lambda law: law.bounds[1])
+    longest = law.bounds[1]
+    if longest >= ring.slots:
+        raise ValueError(
+            f"delays are up to {longest} steps ({law!r}): a ring for them needs "
+            f"{longest + 1} slots, and this one has {ring.slots}"
+        )
+    return slot_of(now, ring.slots)
+
+
+def check_spikes(spikes: Any, ring: Ring, shape: tuple[int, int]) -> jax.Array:
+    """Give spikes as (n, batch)."""
+    value, _ = units.split(ring.value)
+    given = spikes.value if isinstance(spikes, Events) else spikes
+    axes = value.ndim - 1
+    number, unit = validation.check_operand(given, "spikes", shape, False, axes)
+    if unit is not None:
+        raise TypeError(f"spikes have no unit, got {unit}")
+    if axes == 1:
+        return number[:, None]
+    if number.shape[1:] != value.shape[2:]:
+        raise ValueError(
+            f"spikes must be {value.shape[2]} vectors for a ring of as many, got "
+            f"{number.shape[1]}"
+        )
+    return number
+
+
+def weights_in(
+    unit: Any, block: JITMatrix, own: Operands, dtype: np.dtype
+) -> tuple[Any, Any]:
+    """Give w_loc and w_scale of a block, in the unit and the dtype of a ring.
+
+    Where what was traced is no matrix, its weights are not numbers.
+    """
+    promoted = validation.result_dtype(*own.parameters, jnp.zeros((), dtype))
+    if promoted != dtype:
+        raise TypeError(
+            f"weights of {promoted} are delivered to a ring of {promoted}, and this "
+            f"one has {dtype}: make it with dtype={str(promoted)!r}"
+        )
+    names = "the ring and the weights"
+    one = units.attach(1.0, unit)
+    _, factor, _ = units.split_pair(one, units.attach(1.0, own.unit), names)
+    loc, scale = coefficients(block.family(), own.parameters, dtype)
+    if factor != 1:
+        loc, scale = loc * dtype.type(factor), scale * dtype.type(factor)
+    if own.valid is not None:
+        loc, scale = (jnp.where(own.valid, w, jnp.nan) for w in (loc, scale))
+    return loc, scale
+
+
+# --- numbers ----------------------------------------------------------------------
+
+
+def _length(value: Any, name: str, least: int) -> int:
+    try:
+        length = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} of a ring must be an integer, got {validation.describe(value)}"
+        ) from None
+    if length < least:
+        raise ValueError(f"{name} of a ring must be {least} or more, got {length}")
+    return length
