@@ -20,7 +20,7 @@ from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
 from .primitives import replicate
 from .reference import Delays, FixedOutDegree
-from .ring import Ring, check_ring, check_spikes, weights_in
+from .ring import Ring, check_ring, check_spikes, only_if, weights_in
 
 
 @jax.tree_util.register_pytree_node_class
@@ -326,13 +326,15 @@ class JITBlocks(RandomMatrix):
             problem,
             dispatch.resolve(self._placed[0][2].backend),
         )
-        return ring.with_columns(result)
+        return ring.with_columns(only_if([o.valid for o in own], result))
 
     def _delays(self) -> list[Delays]:
         """Give the law of the delays of each block, which must have one."""
         laws = []
         for i, j, block in self._placed:
-            where = f" (the block in row {i}, column {j})" if len(self._placed) > 1 else ""
+            where = (
+                f" (the block in row {i}, column {j})" if len(self._placed) > 1 else ""
+            )
             law = check_delay(block.delay)
             if law is None:
                 raise ValueError(
@@ -373,7 +375,7 @@ class JITBlocks(RandomMatrix):
 
 
 def _join(tables: Sequence[np.ndarray]) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """Put the distinct tables one after the other; say where each begins, its length."""
+    """Join the distinct tables; say where each one's begins, and how long it is."""
     start = 0
     starts: dict[bytes, int] = {}
     distinct = []

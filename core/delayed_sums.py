@@ -24,6 +24,7 @@ from . import draw_jax
 from .delay_jax import delay, delay_words
 from .hookspecs import Matrix, Problem
 from .primitives import result_like, varying_alike
+from .reference import draw
 
 u32 = np.uint32
 
@@ -138,8 +139,10 @@ def _over_connections(
     if log2_chunk is None:
         log2_chunk = matrix.connectivity[0]
     k = jnp.asarray(log2_chunk, jnp.uint32)
-    first_chunk = top >> k
-    n_chunks = ((top + u32(m - 1)) >> k) + u32(1) - first_chunk
+    is_one_chunk = matrix.connectivity[draw.ROWS_WORD] != u32(0)  # a fixed out-degree
+    first_chunk = jnp.where(is_one_chunk, u32(0), top >> k)
+    last_chunk = jnp.where(is_one_chunk, u32(0), (top + u32(m - 1)) >> k)
+    n_chunks = last_chunk + u32(1) - first_chunk
     blocks = -(-n // PAIRS)
 
     def of_block(i: Any, sums: Any) -> Any:
@@ -152,12 +155,11 @@ def _over_connections(
             matrix.connectivity,
             inverse=False,
             unrolled=False,
+            rule=problem.rule,
+            self_connections=problem.self_connections,
         )
-        keys = keys._replace(
-            multipliers=[a[:, None] for a in keys.multipliers],
-            addends=[b[:, None] for b in keys.addends],
-        )
-        counts = jnp.where(column < u32(n), keys.counts, u32(0))[:, None]
+        keys = jax.tree.map(lambda words: words[:, None], keys)
+        counts = jnp.where(column[:, None] < u32(n), keys.counts, u32(0))
         columns = jnp.minimum(column, u32(n - 1)).astype(jnp.int32)
         of_weights = draw_jax.weight_words(seed, column + left, unrolled=False)
         of_delays = delay_words(seed, column + left, unrolled=False)
@@ -166,6 +168,7 @@ def _over_connections(
             t = part * u32(EACH) + jnp.arange(EACH, dtype=jnp.uint32)[None]
             row = (chunk << k) + draw_jax.place(t, keys, log2_chunk)
             inside = (t < counts) & (row >= top) & (row - top < u32(m))
+            inside = inside & draw_jax.is_allowed(row, keys)
             words = [(a[:, None], b[:, None]) for a, b in (of_weights, of_delays)]
             z = draw_jax.weight(row, words[0], matrix.weights)
             steps = now.astype(jnp.uint32) + delay(row, words[1], table)

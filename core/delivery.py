@@ -160,7 +160,12 @@ def _weights_of(
     """Cotangents of w_loc and w_scale of a block."""
     matrix, table, own = _block(operands, problem, i)
     rows, columns = problem.grid.window(problem.grid.blocks[i])
-    events = is_event(operands[X][columns]).astype(ct.dtype)
+    events = operands[X][columns]
+    if jnp.issubdtype(events.dtype, jnp.floating):
+        events = event_p.bind(events)  # which has a derivative
+    else:
+        events = is_event(events)
+    events = events.astype(ct.dtype)
     ones, z = collect(matrix, table, ct[:, rows], operands[NOW], own)
     unit = ct.dtype.type(Z_UNIT)
     return (ones * events).sum(), (z * events).sum() * unit
@@ -181,9 +186,8 @@ def _batch(args: Any, axes: Any, **static: Any) -> Any:
     own = args[X].shape[-2:]
     for i in (X, RING):
         args[i] = args[i].reshape(*args[i].shape[:-2], own[0] * own[1])
-    if args[RING].size == 0:  # backends are not asked for nothing
-        results = [args[RING]]
-    else:
+    results = [args[RING]]
+    if args[RING].size > 0:  # backends are not asked for nothing
         results = deliver_p.bind(*args, **static)
     return [r.reshape(*r.shape[:-1], *own) for r in results], [3]
 
@@ -192,6 +196,17 @@ deliver_p = make_primitive("deliver", _abstract, _run)
 ad.primitive_jvps[deliver_p] = _jvp
 ad.primitive_transposes[deliver_p] = _transpose
 batching.primitive_batchers[deliver_p] = _batch
+
+
+event_p = jex.Primitive("synjit_event")
+event_p.def_abstract_eval(lambda x: x)
+event_p.def_impl(jax.jit(event_p.bind))
+mlir.register_lowering(
+    event_p,
+    mlir.lower_fun(lambda x: is_event(x).astype(x.dtype), multiple_results=False),
+)
+batching.defvectorized(event_p)
+ad.primitive_jvps[event_p] = lambda x, change: (event_p.bind(*x), *change)
 
 
 # --- read -------------------------------------------------------------------------
@@ -262,7 +277,7 @@ def _read_batch(args: Any, axes: Any) -> Any:
 read_p = jex.Primitive("synjit_read")
 read_p.multiple_results = True
 read_p.def_abstract_eval(_read_abstract)
-read_p.def_impl(jax.jit(lambda now, ring: read_p.bind(now, ring)))
+read_p.def_impl(jax.jit(read_p.bind))
 mlir.register_lowering(read_p, mlir.lower_fun(_read, multiple_results=True))
 ad.primitive_jvps[read_p] = _read_jvp
 ad.primitive_transposes[read_p] = _read_transpose

@@ -56,6 +56,7 @@ def explain(
     *,
     shape: tuple[int, int] = (1000, 1000),
     grid: Grid = NO_GRID,
+    slots: int = 0,
     prob: float | Rule | None = None,
     weights: Weights = NORMAL,
     self_connections: bool = True,
@@ -69,20 +70,22 @@ def explain(
 
     Parameters
     ----------
-    product : {"events", "floats", "dense", "weighted"}
+    product : {"events", "floats", "dense", "weighted", "deliver"}
         Of ``binary_jitnmv``, ``jitnmv`` and ``jitn``, and their like; of ``JITBlocks``
-        with events.
+        with events; of ``deliver``.
     shape, prob, self_connections, transpose, backend
         As of the call; the shape of blocks is that of their grid. A prob that is
         traced is left out.
     weights : reference.Weights
         The law of the weights; blocks have their own.
     grid : Grid
-        Of "weighted": ``JITBlocks.grid``.
+        Of "weighted" and "deliver": ``JITBlocks.grid``.
+    slots : int
+        Of "deliver": those of the ring.
     batch : int
         Number of vectors.
     dtype : dtype
-        Of the sums of "floats" and "weighted": float32 or float64.
+        Of the sums of "floats", "weighted" and "deliver": float32 or float64.
     platform : str, optional
         "cpu", "cuda" (which "gpu" stands for), "rocm" or "tpu"; without one, JAX's
         default.
@@ -109,6 +112,7 @@ def explain(
         product,
         shape,
         grid,
+        slots,
         prob,
         weights,
         self_connections,
@@ -147,6 +151,7 @@ def _problem(
     product: Product,
     shape: tuple[int, int],
     grid: Grid,
+    slots: int,
     prob: float | Rule | None,
     weights: Weights,
     self_connections: bool,
@@ -160,13 +165,20 @@ def _problem(
     platform = platform or jax.default_backend()
     platform = {"gpu": "cuda"}.get(platform, platform)
     _check_one_of("platform", platform, PLATFORMS)
-    if (product == "weighted") != bool(grid.blocks):
+    of_blocks = product in {"weighted", "deliver"}
+    if of_blocks != bool(grid.blocks):
         raise ValueError(
-            f'"weighted" and no other product takes a grid of some; got {product!r} '
-            f"with {len(grid.blocks)} blocks"
+            f'only "weighted" and "deliver" take a grid, and of some blocks; got '
+            f"{product!r} with {len(grid.blocks)} blocks"
+        )
+    slots = operator.index(slots)
+    if (product == "deliver") != (slots > 0):
+        raise ValueError(
+            f'"deliver" and no other product takes a ring of slots; got {product!r} '
+            f"with {slots} slots"
         )
     transpose = validation.check_flag(transpose, "transpose")
-    if product == "weighted" and transpose:
+    if of_blocks and transpose:
         raise ValueError(
             "blocks are not multiplied transposed at once: B.T is a product for each "
             "block, of events or of floats"
@@ -183,6 +195,7 @@ def _problem(
         own = validation.check_connections(prob, shape, (0, 0), self_connections)
         log2_chunk = own.log2_chunk
     floats = product in {"floats", "weighted"}
+    floats = product in {"floats", "weighted", "deliver"}
     return Problem(
         product=product,
         shape=shape,
@@ -196,6 +209,7 @@ def _problem(
         grid=grid,
         rule="fixed_out_degree" if isinstance(prob, FixedOutDegree) else "bernoulli",
         self_connections=self_connections,
+        slots=slots,
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from . import delivery, units, validation
 from .aliases import Numbers
@@ -40,7 +42,7 @@ class Ring:
     Parameters
     ----------
     value : float32 or float64 array (slots, m) or (slots, m, batch), or Quantity
-        What arrives in each slot. It is a leaf of the pytree, and may be read.
+        What arrives in each slot.
 
     Examples
     --------
@@ -55,14 +57,19 @@ class Ring:
     """
 
     def __init__(self, value: Numbers) -> None:
-        number, _ = units.split(value)
+        number, unit = units.split(value)
         validation.check_array(number, "value")
         if number.ndim not in {2, 3} or str(number.dtype) not in DTYPES:
             raise TypeError(
                 "the value of a Ring must be an array (slots, m) or (slots, m, batch) "
                 f"of {' or '.join(DTYPES)}, got {validation.describe(number)}"
             )
-        self.value = value
+        # The only leaf of the pytree has three axes at all times: a change of the shape
+        # between two steps would make XLA copy it.
+        self._batched = number.ndim == 3
+        number = jnp.asarray(number)
+        number = number if self._batched else number[..., None]
+        self._leaf = units.attach(number, unit)
 
     @classmethod
     def zeros(
@@ -98,9 +105,21 @@ class Ring:
         return cls(units.attach(jnp.zeros(shape, dtype), unit))
 
     @property
+    def value(self) -> Any:
+        """What arrives in each slot, (slots, m) or (slots, m, batch)."""
+        number, unit = self.columns()
+        return units.attach(number if self._batched else number[..., 0], unit)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Slots, rows and, if there is one, the batch."""
+        shape: tuple[int, ...] = self.columns()[0].shape
+        return shape if self._batched else shape[:2]
+
+    @property
     def slots(self) -> int:
         """Number of slots."""
-        return int(units.split(self.value)[0].shape[0])
+        return self.shape[0]
 
     def read(self, now: Any) -> tuple[Any, Self]:
         """Take out what arrives in a step.
@@ -125,40 +144,35 @@ class Ring:
         slot = slot_of(now, self.slots)
         value, unit = self.columns()
         if value.size == 0:
-            return units.attach(self.like(value)[0], unit), self
+            return units.attach(self.value[0], unit), self
         current, value = delivery.read(value, slot)
-        if units.split(self.value)[0].ndim == 2:
-            current = current[:, 0]
+        current = current if self._batched else current[:, 0]
         return units.attach(current, unit), self.with_columns(value)
 
     def columns(self) -> tuple[jax.Array, Any]:
         """Give the numbers, (slots, m, batch), and their unit."""
-        value, unit = units.split(self.value)
-        value = jnp.asarray(value)
-        return value if value.ndim == 3 else value[..., None], unit
-
-    def like(self, value: jax.Array) -> jax.Array:
-        """Give numbers (slots, m, batch) the shape of the ring's."""
-        return value if units.split(self.value)[0].ndim == 3 else value[..., 0]
+        number, unit = units.split(self._leaf)
+        return number, unit
 
     def with_columns(self, value: jax.Array) -> Self:
         """Make the ring of other numbers, (slots, m, batch), in the same unit."""
-        unit = units.split(self.value)[1]
-        return self.tree_unflatten(None, (units.attach(self.like(value), unit),))
+        leaf = units.attach(value, units.split(self._leaf)[1])
+        return self.tree_unflatten(self._batched, (leaf,))
 
     def __repr__(self) -> str:
         """Show the numbers."""
         return f"Ring({self.value!r})"
 
-    def tree_flatten(self) -> tuple[tuple[Any], None]:
-        """Give the value as the only leaf."""
-        return (self.value,), None
+    def tree_flatten(self) -> tuple[tuple[Any], bool]:
+        """Give the numbers as the only leaf, (slots, m, batch)."""
+        return (self._leaf,), self._batched
 
     @classmethod
-    def tree_unflatten(cls, _aux: None, leaves: tuple[Any]) -> Self:
-        """Put the value back, unchecked."""
+    def tree_unflatten(cls, batched: bool, leaves: tuple[Any]) -> Self:
+        """Put the leaf back, unchecked."""
         new = object.__new__(cls)
-        (new.value,) = leaves
+        new._batched = batched
+        (new._leaf,) = leaves
         return new
 
 
@@ -190,7 +204,7 @@ def check_ring(ring: Any, m: int, laws: Sequence[Delays], now: Any) -> Any:
             "spikes are delivered to a Ring, as M.ring() or synjit.Ring.zeros(slots, m)"
             f" makes one, got {validation.describe(ring)}"
         )
-    rows = units.split(ring.value)[0].shape[1]
+    rows = ring.shape[1]
     if rows != m:
         raise ValueError(
             f"a matrix of {m} rows delivers to a ring of {m}, and this one has {rows}"
@@ -207,17 +221,16 @@ def check_ring(ring: Any, m: int, laws: Sequence[Delays], now: Any) -> Any:
 
 def check_spikes(spikes: Any, ring: Ring, shape: tuple[int, int]) -> jax.Array:
     """Give spikes as (n, batch)."""
-    value, _ = units.split(ring.value)
     given = spikes.value if isinstance(spikes, Events) else spikes
-    axes = value.ndim - 1
+    axes = len(ring.shape) - 1
     number, unit = validation.check_operand(given, "spikes", shape, False, axes)
     if unit is not None:
         raise TypeError(f"spikes have no unit, got {unit}")
     if axes == 1:
         return number[:, None]
-    if number.shape[1:] != value.shape[2:]:
+    if number.shape[1:] != ring.shape[2:]:
         raise ValueError(
-            f"spikes must be {value.shape[2]} vectors for a ring of as many, got "
+            f"spikes must be {ring.shape[2]} vectors for a ring of as many, got "
             f"{number.shape[1]}"
         )
     return number
@@ -226,10 +239,7 @@ def check_spikes(spikes: Any, ring: Ring, shape: tuple[int, int]) -> jax.Array:
 def weights_in(
     unit: Any, block: JITMatrix, own: Operands, dtype: np.dtype
 ) -> tuple[Any, Any]:
-    """Give w_loc and w_scale of a block, in the unit and the dtype of a ring.
-
-    Where what was traced is no matrix, its weights are not numbers.
-    """
+    """Give w_loc and w_scale of a block, in the unit and the dtype of a ring."""
     promoted = validation.result_dtype(*own.parameters, jnp.zeros((), dtype))
     if promoted != dtype:
         raise TypeError(
@@ -242,9 +252,21 @@ def weights_in(
     loc, scale = coefficients(block.family(), own.parameters, dtype)
     if factor != 1:
         loc, scale = loc * dtype.type(factor), scale * dtype.type(factor)
-    if own.valid is not None:
-        loc, scale = (jnp.where(own.valid, w, jnp.nan) for w in (loc, scale))
     return loc, scale
+
+
+def only_if(valid: Sequence[jax.Array | None], value: jax.Array) -> jax.Array:
+    """Give a ring, but of what is not a number where what was traced is no matrix.
+
+    By a condition, which goes through the ring in that case only.
+    """
+    traced = [own for own in valid if own is not None]
+    if not traced:
+        return value
+    all_valid = functools.reduce(jnp.logical_and, traced)
+    invalid = functools.partial(jnp.full_like, fill_value=jnp.nan)
+    result: jax.Array = lax.cond(all_valid, lambda ring: ring, invalid, value)
+    return result
 
 
 # --- numbers ----------------------------------------------------------------------

@@ -98,9 +98,9 @@ def test_explained(backend):
     explained = synjit.explain("weighted", grid=b.grid, platform="cpu", backend=backend)
     assert explained.backend == backend
     assert "weighted, shape (3040, 321)" in str(explained)
-    with pytest.raises(ValueError, match="takes a grid"):
+    with pytest.raises(ValueError, match="take a grid"):
         synjit.explain("weighted")
-    with pytest.raises(ValueError, match="takes a grid"):
+    with pytest.raises(ValueError, match="take a grid"):
         synjit.explain("events", grid=b.grid)
     with pytest.raises(ValueError, match="not multiplied transposed"):
         synjit.explain("weighted", grid=b.grid, transpose=True)

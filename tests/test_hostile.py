@@ -5,6 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import hostile_delays
 import hostile_processes
 import hostile_rules
 import hostile_sizes
@@ -49,16 +50,17 @@ def register():
         registry().unregister(name)
 
 
-def blocks(backend=None):
+def blocks(backend=None, **other):
     """Make a grid: a single block is judged as a matrix is."""
     row = [
-        synjit.JITNormal(1.0, 0.1, 0.1, seed, shape=(10, 10), backend=backend)
+        synjit.JITNormal(1.0, 0.1, 0.1, seed, shape=(10, 10), backend=backend, **other)
         for seed in (1, 2)
     ]
     return synjit.JITBlocks([row])
 
 
 MODULES = (
+    hostile_delays,
     hostile_processes,
     hostile_rules,
     hostile_sizes,
@@ -72,12 +74,18 @@ IN_FULL_SUITE = [plugin for plugin in hostile() if hasattr(plugin, "only")]
 def explain(product):
     if product == "weighted":
         return synjit.explain(product, grid=blocks().grid, platform="cpu")
+    if product == "deliver":
+        grid = blocks(delay=3).grid
+        return synjit.explain(product, grid=grid, slots=4, platform="cpu")
     return synjit.explain(product, shape=(10, 10), platform="cpu")
 
 
 def run(product, backend=None, n=10):
     if product == "weighted":
         return blocks(backend) @ np.ones(20, bool)
+    if product == "deliver":
+        b = blocks(backend, delay=3)
+        return b.deliver(np.ones(20, bool), b.ring(), 0)
     if product == "dense":
         return synjit.jitn(1.0, 0.1, 0.1, 1, shape=(n, n), backend=backend)
     operand = np.ones(n, bool if product == "events" else np.float32)

@@ -79,12 +79,13 @@ def _scratch(frame, i):
 
 
 @njit(forceinline=True)
-def _row(rows, i, words):
+def row_of(rows, i, words):
+    """The i-th of rows of so many words."""
     return rows[i * words : (i + 1) * words]
 
 
 @njit(forceinline=True)
-def _table_of(frame, place):
+def table_of(frame, place):
     """Table of the weights of a block."""
     end = np.int64(place[TABLE]) + np.int64(place[TABLE_WORDS])
     return array(argument(frame, 3), u32, end)[np.int64(place[TABLE]) :]
@@ -106,20 +107,20 @@ def _bound(active, column):
 @njit
 def _connections(connectivities, places, scans, b):
     """Connections of a block that are to be drawn, about."""
-    connectivity = _row(connectivities, b, CONNECTIVITY_WORDS)
-    place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
+    connectivity = row_of(connectivities, b, CONNECTIVITY_WORDS)
+    place, scan = row_of(places, b, PLACE_WORDS), row_of(scans, b, SCAN_WORDS)
     each = typical_connections(connectivity, np.int64(place[ROWS]))
     return (np.int64(scan[END]) - np.int64(scan[BEGIN])) * each
 
 
 @njit
-def _scan(connectivities, places, active, scans):
+def scan_blocks(connectivities, places, active, scans):
     """Fill in the scans; returns the number of connections to be drawn, about."""
     connections = 0
     for b in range(scans.size // SCAN_WORDS):
-        place, scan = _row(places, b, PLACE_WORDS), _row(scans, b, SCAN_WORDS)
+        place, scan = row_of(places, b, PLACE_WORDS), row_of(scans, b, SCAN_WORDS)
         first = np.int64(place[COLUMN])
-        scan[LIMITS] = count_limits(_row(connectivities, b, CONNECTIVITY_WORDS))
+        scan[LIMITS] = count_limits(row_of(connectivities, b, CONNECTIVITY_WORDS))
         scan[BEGIN] = _bound(active, first)
         scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
         connections += _connections(connectivities, places, scans, b)
@@ -150,7 +151,7 @@ def _part_length(connectivities, places, scans, first, last, rows, threads):
 
 
 @njit
-def _cut(origins, connectivities, places, scans, threads, parts):
+def cut_rows(origins, connectivities, places, scans, threads, parts):
     """Cut every group of rows into parts; returns how many there are."""
     count = first = total = 0
     blocks = places.size // PLACE_WORDS
@@ -168,7 +169,7 @@ def _cut(origins, connectivities, places, scans, threads, parts):
         rows, low = np.int64(places[PLACE_WORDS * first + ROWS]), 0
         while low < rows:
             high = min(rows, ((top + low) // length + 1) * length - top)
-            part = _row(parts, count, PART_WORDS)
+            part = row_of(parts, count, PART_WORDS)
             part[FIRST], part[LAST], part[LOW], part[HIGH] = first, last, low, high
             low = high
             count += 1
@@ -207,8 +208,8 @@ def _blocks(dtype):
         """
         seeds, origins, connectivities, places = matrices(frame)
         flags, _, batch = events(frame)
-        place = _row(places, b, PLACE_WORDS)
-        scan = _row(_scratch(frame, SCANS), b, SCAN_WORDS)
+        place = row_of(places, b, PLACE_WORDS)
+        scan = row_of(_scratch(frame, SCANS), b, SCAN_WORDS)
         low, high = np.int64(part[LOW]), np.int64(part[HIGH])
         row = np.int64(place[ROW])
         y = array(result(frame, 0), dtype, (row + high) * batch)[(row + low) * batch :]
@@ -232,11 +233,11 @@ def _blocks(dtype):
         origin[0] = origins[2 * b]
         origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
         matrix = Matrix(
-            _row(seeds, b, 2),
+            row_of(seeds, b, 2),
             origin,
-            _row(connectivities, b, CONNECTIVITY_WORDS),
+            row_of(connectivities, b, CONNECTIVITY_WORDS),
             np.int64(scan[LIMITS]),
-            _table_of(frame, place),
+            table_of(frame, place),
         )
         k = np.int64(matrix.connectivity[0])
         top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
@@ -274,7 +275,7 @@ def _blocks(dtype):
         both = carray(pointer_at(address, np.int64), (size,))
         if fresh:
             both[:] = 0
-        own = _row(_scratch(frame, PARTS), part, PART_WORDS)
+        own = row_of(_scratch(frame, PARTS), part, PART_WORDS)
         first, is_solid = np.int64(own[FIRST]), False
         for b in range(first, np.int64(own[LAST])):
             is_solid = add_block(frame, b, own, b == first, is_solid, both)
@@ -288,15 +289,15 @@ def _blocks(dtype):
         flags, n, batch = events(frame)
         active, scans = _scratch(frame, ACTIVE), _scratch(frame, SCANS)
         n_active = list_active(flags, batch, n, active)
-        connections = _scan(connectivities, places, active[:n_active], scans)
+        connections = scan_blocks(connectivities, places, active[:n_active], scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
         parts = _scratch(frame, PARTS)
-        n_parts = _cut(origins, connectivities, places, scans, threads, parts)
+        n_parts = cut_rows(origins, connectivities, places, scans, threads, parts)
         threads, longest = min(threads, n_parts), 0
         for i in range(n_parts):
-            part = _row(parts, i, PART_WORDS)
+            part = row_of(parts, i, PART_WORDS)
             longest = max(longest, np.int64(part[HIGH]) - np.int64(part[LOW]))
         partition = _scratch(frame, PARTITION).view(np.int64)
         partition[p.SUM_WORDS] = longest * batch

@@ -30,7 +30,7 @@ _PAIR = u32(delays.DELAY_PAIR)
 
 @njit(forceinline=False, _nrt=False)
 def make_delay_words(seed, columns, words):
-    """Fill ``words``, uint32 (2 * LANES,): each lane's first, then each one's second."""
+    """Fill ``words``, uint32 (2 * LANES,): the first of all lanes, then the second."""
     prefer_wide_vectors()
     arrays_are_distinct()
     k0, k1 = seed[0], seed[1]

@@ -16,11 +16,12 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from .chunks import block_of_pairs, chunk_range, long_connections, scratch
+from .chunks import block_of_pairs, long_connections, pair_range, scratch
 from .delays import delay_span, make_delay_words, place_by_delay
 from .draw import LANES, make_keys
-from .events import HELD, HOLD, _weighted
+from .events import HELD, HOLD, weighted_sum
 from .intrinsics import free, malloc, pointer_at, shift_right, stack_words
+from .out_degree import is_fixed
 from .weights import weigh
 
 u32 = np.uint32
@@ -46,8 +47,11 @@ def _log2(number):
 @njit(forceinline=True)
 def most_connections(matrix, low, high):
     """Bound the connections of a column in the rows low .. high - 1."""
-    _, n_chunks = chunk_range(low, high, matrix.connectivity[0])
-    return n_chunks * (np.int64(matrix.connectivity[1]) + matrix.n_limits)
+    most = np.int64(matrix.connectivity[1]) + matrix.n_limits
+    if is_fixed(matrix.connectivity):
+        return min(most, high - low)
+    _, n_chunks = pair_range(matrix.connectivity, low, high)
+    return n_chunks * most
 
 
 @njit
@@ -83,8 +87,8 @@ def list_connections(matrix, table, flags, batch, active, low, high, stride, cel
     int
         How many there are.
     """
-    origin, k = matrix.origin, matrix.connectivity[0]
-    first_chunk, n_chunks = chunk_range(low, high, k)
+    origin, connectivity = matrix.origin, matrix.connectivity
+    first_chunk, n_chunks = pair_range(connectivity, low, high)
     columns, chunks, keys, _, _ = scratch()
     words = carray(stack_words(DELAY_WORDS), (DELAY_WORDS,))
     rows = carray(stack_words(HELD), (HELD,))
@@ -98,7 +102,9 @@ def list_connections(matrix, table, flags, batch, active, low, high, stride, cel
         make_keys(matrix, columns, chunks, keys)
         make_delay_words(matrix.seed, columns, words)
         for lane in range(lanes):
-            held += long_connections(keys, lane, chunks[lane], k, low, high, rows[held:])
+            held += long_connections(
+                keys, lane, chunks[lane], connectivity, low, high, rows[held:]
+            )
             if chunks[lane] != last_chunk and held <= HOLD:
                 continue
             # A column's chunks share the words that key its weights and its delays.
@@ -144,6 +150,15 @@ def _at(cell, ring_place):
 
 
 @njit
+def _add_list(cells, z, ring_place, loc, scale, ring):
+    """Add connections that all have a cell of their own."""
+    real = ring.dtype.type
+    for t in range(cells.size):
+        weight = weighted_sum(np.int32(1), z[t], loc, scale, real)
+        ring[_at(cells[t], ring_place)] += weight
+
+
+@njit
 def _add_met_once(cells, z, seen, again, down, ring_place, loc, scale, ring):
     """Add the connections whose cell is met once, and move the others to the front.
 
@@ -163,7 +178,7 @@ def _add_met_once(cells, z, seen, again, down, ring_place, loc, scale, ring):
             z[others] = z[t]
             others += 1
         else:
-            ring[_at(cells[t], ring_place)] += _weighted(
+            ring[_at(cells[t], ring_place)] += weighted_sum(
                 np.int32(1), z[t], loc, scale, real
             )
     return others
@@ -182,7 +197,7 @@ def _add_table(cells, z, names, sums, down, ring_place, loc, scale, ring):
     halves = sums.view(np.int32)
     for i in range(names.size):
         if sums[i] != 0:
-            ring[_at(names[i], ring_place)] += _weighted(
+            ring[_at(names[i], ring_place)] += weighted_sum(
                 halves[2 * i], halves[2 * i + 1], loc, scale, real
             )
 
@@ -193,7 +208,7 @@ def _add_accumulators(sums, ring_place, loc, scale, ring):
     real, halves = ring.dtype.type, sums.view(np.int32)
     for i in range(sums.size):
         if sums[i] != 0:
-            ring[_at(i, ring_place)] += _weighted(
+            ring[_at(i, ring_place)] += weighted_sum(
                 halves[2 * i], halves[2 * i + 1], loc, scale, real
             )
 
@@ -254,6 +269,10 @@ def deliver_tile(
     count = list_connections(
         matrix, table, flags, batch, active, low, high, stride, cells, z
     )
+    if active.size == 1 and batch == 1:  # no cell is met twice
+        _add_list(cells[:count], z[:count], place, loc, scale, ring)
+        free(memory)
+        return True
     done = _deliver_list(cells[:count], z[:count], place, loc, scale, ring)
     free(memory)
     return done

@@ -37,5 +37,15 @@ def deliver(
         input_output_aliases={RING_IN: 0},
     )
     tables = np.array([block.delays for block in grid.blocks], np.int32)
-    operands = (*matrix, x, w_loc, w_scale, places_of(problem), delays, tables, ring, now)
+    operands = (
+        *matrix,
+        x,
+        w_loc,
+        w_scale,
+        places_of(problem),
+        delays,
+        tables,
+        ring,
+        now,
+    )
     return call(*operands)[0]

@@ -19,22 +19,22 @@ from synjit.reference.draw import CONNECTIVITY_WORDS
 
 from . import partition as p
 from .block_handlers import (
+    BEGIN,
     COLUMN,
+    END,
     FIRST,
     HIGH,
     LAST,
+    LIMITS,
     LOW,
     PART_WORDS,
     PLACE_WORDS,
     ROW,
     SCAN_WORDS,
-    BEGIN,
-    END,
-    LIMITS,
-    _cut,
-    _row,
-    _scan,
-    _table_of,
+    cut_rows,
+    row_of,
+    scan_blocks,
+    table_of,
     scratch_sizes,
 )
 from .chunks import list_active
@@ -80,8 +80,10 @@ def _delivery(dtype):
     def add_block(frame, b, low, high):
         """Add what a block gives the rows low .. high - 1 of its group."""
         flags, _, batch = events(frame)
-        place = _row(array(argument(frame, 7), np.int32, (b + 1) * PLACE_WORDS), b, PLACE_WORDS)
-        scan = _row(_words(frame, SCANS), b, SCAN_WORDS)
+        place = row_of(
+            array(argument(frame, 7), np.int32, (b + 1) * PLACE_WORDS), b, PLACE_WORDS
+        )
+        scan = row_of(_words(frame, SCANS), b, SCAN_WORDS)
         active = _words(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
         if active.size == 0:
             return True
@@ -91,15 +93,15 @@ def _delivery(dtype):
         origin[0] = origins[2 * b]
         origin[1] = u32(origins[2 * b + 1] - u32(place[COLUMN]))
         matrix = Matrix(
-            _row(array(argument(frame, 0), u32, 2 * (b + 1)), b, 2),
+            row_of(array(argument(frame, 0), u32, 2 * (b + 1)), b, 2),
             origin,
-            _row(
+            row_of(
                 array(argument(frame, 2), u32, CONNECTIVITY_WORDS * (b + 1)),
                 b,
                 CONNECTIVITY_WORDS,
             ),
             np.int64(scan[LIMITS]),
-            _table_of(frame, place),
+            table_of(frame, place),
         )
         at = array(argument(frame, DELAY_PLACES), np.int32, 2 * (b + 1))
         begin, length = np.int64(at[2 * b]), np.int64(at[2 * b + 1])
@@ -134,7 +136,7 @@ def _delivery(dtype):
     @njit
     @named_after(dtype)
     def run_part(frame, part, slot, fresh):
-        own = _row(_words(frame, PARTS), part, PART_WORDS)
+        own = row_of(_words(frame, PARTS), part, PART_WORDS)
         low, high = np.int64(own[LOW]), np.int64(own[HIGH])
         for b in range(np.int64(own[FIRST]), np.int64(own[LAST])):
             if not add_block(frame, b, low, high):
@@ -152,14 +154,14 @@ def _delivery(dtype):
         flags, n, batch = events(frame)
         active, scans = _words(frame, ACTIVE), _words(frame, SCANS)
         n_active = list_active(flags, batch, n, active)
-        connections = _scan(connectivities, places, active[:n_active], scans)
+        connections = scan_blocks(connectivities, places, active[:n_active], scans)
         if n_active == 0:
             return 0
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
         parts = _words(frame, PARTS)
-        n_parts = _cut(origins, connectivities, places, scans, threads, parts)
+        n_parts = cut_rows(origins, connectivities, places, scans, threads, parts)
         failed = _words(frame, FAILED)
         failed[0] = 0
         run(frame, n_parts, min(threads, n_parts))

@@ -174,7 +174,7 @@ def unpack(sums, n, z):
 
 
 @njit(forceinline=True)
-def _weighted(n, z, loc, scale, real):
+def weighted_sum(n, z, loc, scale, real):
     """``primitives.weigh`` of one row: each operation rounds once."""
     n, z = real(n), real(z)
     ones = loc * n if n >= 0 else real(0)
@@ -189,7 +189,7 @@ def weigh_accumulators(sums, loc, scale, y):
     halves = sums.view(np.int32)
     for i in range(np.uint64(y.size)):
         n, z = halves[2 * i], halves[2 * i + 1]
-        y[i] = _weighted(n, z, loc, scale, y.dtype.type)
+        y[i] = weighted_sum(n, z, loc, scale, y.dtype.type)
 
 
 @njit(forceinline=False)
@@ -197,7 +197,7 @@ def weigh_sums(n, z, loc, scale, y):
     """Write the weighted sums of N and Z."""
     prefer_wide_vectors()
     for i in range(y.size):
-        y[i] = _weighted(n[i], z[i], loc, scale, y.dtype.type)
+        y[i] = weighted_sum(n[i], z[i], loc, scale, y.dtype.type)
 
 
 @njit(forceinline=False)
@@ -206,7 +206,7 @@ def _add_weighted(sums, loc, scale, y):
     halves = sums.view(np.int32)
     for i in range(np.uint64(y.size)):
         n, z = halves[2 * i], halves[2 * i + 1]
-        y[i] += _weighted(n, z, loc, scale, y.dtype.type)
+        y[i] += weighted_sum(n, z, loc, scale, y.dtype.type)
 
 
 @njit
@@ -226,14 +226,14 @@ def weigh_touched(sums, touched, loc, scale, y):
     for row in touched:
         if sums[row] != 0:  # or it came before
             n, z = halves[2 * np.int64(row)], halves[2 * np.int64(row) + 1]
-            y[row] += _weighted(n, z, loc, scale, y.dtype.type)
+            y[row] += weighted_sum(n, z, loc, scale, y.dtype.type)
             sums[row] = 0
 
 
 @njit
 def weigh_zero(loc, scale, real):
     """Give the weighted sum of no events."""
-    return _weighted(np.int32(0), np.int32(0), loc, scale, real)
+    return weighted_sum(np.int32(0), np.int32(0), loc, scale, real)
 
 
 @njit

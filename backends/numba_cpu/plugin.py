@@ -83,9 +83,7 @@ def synjit_deliver(
     """See the contract."""
     from . import delivery_calls
 
-    return delivery_calls.deliver(
-        problem, matrix, delays, x, w_loc, w_scale, ring, now
-    )
+    return delivery_calls.deliver(problem, matrix, delays, x, w_loc, w_scale, ring, now)
 
 
 @hookimpl

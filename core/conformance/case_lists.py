@@ -15,6 +15,7 @@ import numpy as np
 from synjit.hookspecs import Product
 
 from .cases import Case, Pattern, Table
+from .delivery_cases import full_deliveries, quick_deliveries
 from .rare import AT_LIMITS, LAST, place_of_connection, place_of_word, tail_word
 from .rule_cases import (
     full_rules,
@@ -75,6 +76,8 @@ def _directions(product: Product) -> tuple[bool, ...]:
 
 def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the gate: few problems, and every kind of thing once."""
+    if product == "deliver":
+        return _unique(quick_deliveries(dtype))
     quick = _quick_blocks(dtype) if product == "weighted" else _quick(product, dtype)
     return _unique(quick)
 
@@ -174,6 +177,8 @@ def _rare(like: Case) -> Iterator[Case]:
 
 def full_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the suite: those of the gate, and all others."""
+    if product == "deliver":
+        return _unique(full_deliveries(dtype))
     full = _full_blocks(dtype) if product == "weighted" else _full(product, dtype)
     return _unique(full)
 
@@ -325,7 +330,8 @@ def random_cases(
     these make it a little harder. With ``shapes``, those are drawn as well.
     """
     rng = np.random.default_rng([suite_seed, *product.encode()])
-    shape, grid = ((901, 40), _GRID) if product == "weighted" else ((2100, 37), ())
+    of_blocks = product in {"weighted", "deliver"}
+    shape, grid = ((901, 40), _GRID) if of_blocks else ((2100, 37), ())
     cases = []
     for transpose in _directions(product) * 2:
         case = Case(
@@ -354,5 +360,17 @@ def _unique(cases: Iterable[Case]) -> list[Case]:
 
 
 # How many cases there must be: a change that loses some is seen.
-QUICK_COUNTS = {"events": 172, "floats": 164, "dense": 72, "weighted": 43}
-FULL_COUNTS = {"events": 843, "floats": 878, "dense": 312, "weighted": 100}
+QUICK_COUNTS = {
+    "events": 172,
+    "floats": 164,
+    "dense": 72,
+    "weighted": 43,
+    "deliver": 32,
+}
+FULL_COUNTS = {
+    "events": 843,
+    "floats": 878,
+    "dense": 312,
+    "weighted": 100,
+    "deliver": 87,
+}

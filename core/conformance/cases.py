@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from synjit import reference
 from synjit.hookspecs import NO_GRID, Block, Grid, Product, Rule
 
-PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
+PRODUCTS: tuple[Product, ...] = ("events", "floats", "dense", "weighted", "deliver")
 
 Pattern = Literal["none", "one", "last", "all", "random", "positive", "nonfinite"]
 
@@ -68,6 +69,33 @@ def words_of(table: Table) -> NDArray[np.uint32]:
     return words
 
 
+DelayTable = Literal["one", "two", "normal", "wide", "random", "mixed"]
+MIXED_DELAYS: tuple[DelayTable, ...] = ("normal", "one", "two", "random")
+SLOTS = 70  # more than the longest delay of all tables but "wide"
+
+
+@functools.cache
+def delay_words_of(table: DelayTable) -> NDArray[np.uint32]:
+    """Give the words of a table, by which delays are looked up.
+
+    Random ones are in nobody's law: they are all read.
+    """
+    rng = np.random.default_rng(2015)
+    made = {
+        "one": lambda: reference.Delays(reference.Constant(), 3, 0).table,
+        "two": lambda: reference.Delays(reference.Uniform(), 2, 0.8).table,
+        "normal": lambda: (
+            reference.Delays(reference.TruncatedNormal(low=-14.5 / 7.5), 15, 7.5).table
+        ),
+        "wide": lambda: reference.Delays(reference.Uniform(), 520, 500).table,
+        "random": lambda: np.array(
+            [5, *rng.integers(2**32, size=32, dtype=np.uint32)], np.uint32
+        ),
+    }
+    words: NDArray[np.uint32] = made[table]()
+    return words
+
+
 @dataclass(frozen=True)
 class Case:
     """One product that a backend is asked for, and all that decides its result.
@@ -91,18 +119,23 @@ class Case:
     concrete : bool
         Whether all that says which matrix is a constant of the traced function.
     grid : tuple of tuples of (float or None)
-        Of "weighted": the prob of each block, None where there is none. ``prob`` is
-        then the first one's. The shape is cut into groups of about the same length;
-        block number i has the seed ``seed + i``, and its origin is ``STAGGER * i``
-        further.
+        Of "weighted" and "deliver": the prob of each block, None where there is none.
+        ``prob`` is then the first one's. The shape is cut into groups of about the same
+        length; block number i has the seed ``seed + i``, and its origin is
+        ``STAGGER * i`` further.
     seeds : {"own", "equal"}
-        Of "weighted": "equal" if all have the seed ``seed``.
+        Of blocks: "equal" if all have the seed ``seed``.
     table : str
-        The words of ``Matrix.weights``: see ``words_of``; of "weighted", "mixed" if
+        The words of ``Matrix.weights``: see ``words_of``; of blocks, "mixed" if
         blocks have different ones.
     weights : (float, float)
-        w_loc and w_scale with which sums of events are weighed; of "weighted", what
+        w_loc and w_scale with which sums of events are weighed; of blocks, what
         those of each block are made of.
+    delays : str
+        Of "deliver": the words of the delays, see ``delay_words_of``; "mixed" if blocks
+        have different ones.
+    slots, now : int
+        Of "deliver": those of the ring, and the slot of the step.
     about : str
         What is rare in it, for a report; it decides nothing.
     """
@@ -124,6 +157,9 @@ class Case:
     table: Table = "normal"
     weights: tuple[float, float] = WEIGHTS
     self_connections: bool = True
+    delays: DelayTable = "mixed"
+    slots: int = SLOTS
+    now: int = 0
     about: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -158,7 +194,11 @@ class Case:
             if prob is not None
         ]
         tables = self.tables(len(placed))
-        starts = dict(zip(dict.fromkeys(tables), _starts(tables), strict=True))
+        starts = _starts([(table, len(words_of(table))) for table in tables])
+        delays = self.delay_tables(len(placed))
+        lengths = {table: len(delay_words_of(table)) for table in delays}
+        delay_starts = _starts([(table, lengths[table]) for table in delays])
+        delivers = self.product == "deliver"
         blocks = tuple(
             Block(
                 i,
@@ -167,9 +207,10 @@ class Case:
                 (starts[table], len(words_of(table))),
                 rule_of(prob),
                 self._has_self_connections(number),
+                (delay_starts[own], lengths[own]) if delivers else (0, 0),
             )
-            for number, ((i, j, prob), table) in enumerate(
-                zip(placed, tables, strict=True)
+            for number, ((i, j, prob), table, own) in enumerate(
+                zip(placed, tables, delays, strict=True)
             )
         )
         rows = _cut(self.shape[0], len(self.grid))
@@ -184,6 +225,12 @@ class Case:
         if self.table != "mixed":
             return [self.table] * number
         return [MIXED[i % len(MIXED)] for i in range(number)]
+
+    def delay_tables(self, number: int) -> list[DelayTable]:
+        """Name the tables of delays of so many blocks."""
+        if self.delays != "mixed":
+            return [self.delays] * number
+        return [MIXED_DELAYS[i % len(MIXED_DELAYS)] for i in range(number)]
 
     def of_blocks(self) -> list[Case]:
         """Give the product of events with each block."""
@@ -229,13 +276,20 @@ class Case:
             events = np.broadcast_to(self._adds_to_first_sum(), size)
         else:
             events = rng.random(size) < 0.2
-        if self.product in {"events", "weighted"}:
+        if self.product != "floats":
             return events
         values = np.where(events, rng.normal(size=size), 0).astype(self.dtype)
         if self.pattern == "nonfinite":
             values[size[0] // 2, 0] = np.nan
             values[size[0] // 3, -1] = np.inf
         return values
+
+    def ring(self) -> NDArray:
+        """What is in a ring already; some of it is -0."""
+        name = repr(replace(self, about="", pattern="none", now=0))
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        values = rng.normal(size=(self.slots, self.shape[0], self.batch))
+        return np.where(rng.random(values.shape) < 0.5, -0.0, values).astype(self.dtype)
 
     def _adds_to_first_sum(self) -> NDArray[np.bool_]:
         from .expected import window
@@ -263,7 +317,8 @@ def _cut(length: int, parts: int) -> tuple[int, ...]:
     return (*(each,) * (parts - 1), length - (parts - 1) * each)
 
 
-def _starts(tables: list[Table]) -> list[int]:
-    """Where each distinct table begins, one after the other."""
-    lengths = [len(words_of(table)) for table in dict.fromkeys(tables)]
-    return np.cumsum([0, *lengths[:-1]]).tolist()
+def _starts(tables: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Where each distinct table, of a name and a length, begins."""
+    distinct = dict(tables)
+    begins = np.cumsum([0, *list(distinct.values())[:-1]]).tolist()
+    return dict(zip(distinct, begins, strict=True))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from synjit.reference.quantile_table import CELLS, GENERAL_WORDS, look_up
 
 from .cases import MIXED, Case, connectivity_of
-from .expected import Expected, Law, LookUp, expected
+from .expected import Expected, Law, LookUp, delivered, expected
 from .misread_rules import misread_rules
 
 POISON_INT = 0x5A5A5A5A
@@ -30,7 +30,7 @@ def difference(case: Case, want: Expected, got: Sequence[NDArray]) -> str:
         want.names, got, want.results, want.bounds, strict=True
     ):
         wrong = _wrong(result, right, bound)
-        if want.names == ("y",):  # to the bit, but for which NaN it is
+        if want.names[0] in {"y", "ring"}:  # to the bit, but for which NaN it is
             wrong |= (np.signbit(result) != np.signbit(right)) & ~np.isnan(right)
         if not wrong.any():
             continue
@@ -54,6 +54,9 @@ def _wrong(result: NDArray, right: NDArray, bound: NDArray) -> NDArray[np.bool_]
 
 def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str]:
     """Go through known faults that the result could be that of."""
+    if case.product == "deliver":
+        yield from _guesses_of_delivery(case, want, got[0])
+        return
     if want.names == ("y",):
         if not _wrong(got[0], want.results[0], want.bounds[0]).any():
             yield "only the signs of zeros differ: is a sum begun with 0?"
@@ -80,6 +83,44 @@ def _guesses(case: Case, want: Expected, got: Sequence[NDArray]) -> Iterator[str
     if case.pattern == "nonfinite" and beyond_number:
         yield "a NaN or an infinity must reach the connected rows, and no others"
     yield from _guesses_by_place(case, wrong)
+
+
+def _guesses_of_delivery(case: Case, want: Expected, ring: NDArray) -> Iterator[str]:
+    """Compare a ring with those of mistaken delays, steps and sums."""
+    right, before, events = want.results[0], case.ring(), case.operand()
+    if not _wrong(ring, right, want.bounds[0]).any():
+        yield "only the signs of zeros differ: is 0 added where nothing arrives?"
+    terms = np.abs(right) + np.abs(before) + np.abs(case.weights).max()
+    wrong = _wrong(ring, right, 16 * float(np.finfo(want.dtype).eps) * terms)
+    if not wrong.any():
+        yield (
+            "it is nearly right: are connections weighed one by one, or is a product "
+            "fused with the sum?"
+        )
+    if case.now and _agrees([ring], delivered(replace(case, now=0), events)):
+        yield "it is as if the step were in slot 0"
+    for other, guess in MISTAKEN_DELAYS:
+        if _agrees([ring], delivered(case, events, other)):
+            yield guess
+    slots = wrong.any(axis=(1, 2))
+    if slots[: case.now].any() and not slots[case.now :].any():
+        yield "only slots before that of the step are wrong: does the ring wrap?"
+    yield from _guesses_by_group(case, wrong.any(axis=0))
+    yield from _guesses_by_vector(case, [wrong.any(axis=0)])
+    sums = [r.sum(axis=0, dtype=np.float64) for r in (ring, right)]
+    if np.allclose(*sums, rtol=1e-3, atol=1e-3, equal_nan=True):
+        yield "what arrives is right, and in which slots is not"
+
+
+MISTAKEN_DELAYS: tuple[tuple[Callable[[NDArray], NDArray], str], ...] = (
+    (
+        lambda d: np.full_like(d, d.min(initial=2**15)),
+        "it is as if delays were the shortest",
+    ),
+    (np.zeros_like, "it is as if there were no delays"),
+    (lambda d: d - 1, "everything arrives one slot too early"),
+    (lambda d: d + 1, "everything arrives one slot too late"),
+)
 
 
 def _guesses_by_group(case: Case, wrong: NDArray[np.bool_]) -> Iterator[str]:

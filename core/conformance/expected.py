@@ -15,7 +15,7 @@ from synjit import reference
 from synjit.reference import draw
 from synjit.reference.quantile_table import look_up
 
-from .cases import Case, Prob, Table, connectivity_of, words_of
+from .cases import Case, Prob, Table, connectivity_of, delay_words_of, words_of
 
 BLOCK = 1 << 16  # entries drawn at once
 LARGE = 1 << 24  # entries, of which only those are drawn that an operand asks for
@@ -58,6 +58,8 @@ def expected(case: Case, operand: NDArray | None = None, law: Law = LAW) -> Expe
         operand = case.operand()
     if case.product == "weighted":
         return _blocks(case, operand, law)
+    if case.product == "deliver":
+        return delivered(case, operand)
     if case.shape[0] * case.shape[1] > LARGE and case.product != "dense":
         case, operand = _active_part(case, operand)
     z = window(case, law)
@@ -135,6 +137,38 @@ def _blocks(case: Case, events: NDArray, law: Law) -> Expected:
         y[rows] = total if block.row in done else product.results[0]
         done.add(block.row)
     return Expected(("y",), y.dtype, [y], [np.zeros((), np.int64)])
+
+
+def delivered(
+    case: Case,
+    events: NDArray,
+    steps: Callable[[NDArray], NDArray] = lambda delay: delay,
+) -> Expected:
+    """Add what blocks deliver to a ring; ``steps`` may mistake delays for others."""
+    grid, parts = case.problem_grid, case.of_blocks()
+    ring = case.ring()
+    weights = zip(*weights_of(case, len(parts)), strict=True)
+    tables = map(delay_words_of, case.delay_tables(len(parts)))
+    for part, block, own, table in zip(
+        parts, grid.blocks, weights, tables, strict=True
+    ):
+        rows, columns = grid.window(block)
+        z = window(part)
+        i, j = np.nonzero(z != reference.ABSENT)
+        seed, (top, left) = reference.seed_words(part.seed), part.origin
+        d = steps(reference.delays.delay(seed, i + top, j + left, table))
+        slot = (case.now + d) % case.slots
+        sums = np.zeros((2, case.slots, *part.shape[:1], case.batch), np.int64)
+        for b in range(case.batch):
+            sent = events[columns, b][j]
+            at = slot[sent], i[sent], b
+            np.add.at(sums[0], at, 1)
+            np.add.at(sums[1], at, z[i, j][sent])
+        n, total = sums.astype(np.uint32).view(np.int32)
+        with np.errstate(invalid="ignore"):
+            added = ring[:, rows] + reference.weigh(*np.array(own), n, total)
+        ring[:, rows] = np.where(n != 0, added, ring[:, rows])
+    return Expected(("ring",), ring.dtype, [ring], [np.zeros((), np.int64)])
 
 
 def _integer_sums(factor: NDArray, events: NDArray) -> NDArray[np.int32]:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from synjit import reference
 from synjit.hookspecs import Matrix, Problem, matrix_of_one_block
-from synjit.registry import OPERANDS
+from synjit.registry import DELIVERED, OPERANDS
 from synjit.settings import unchanged_configuration, usual_settings
 
-from .cases import Case, connectivity_of, rule_of, words_of
+from .cases import Case, connectivity_of, delay_words_of, rule_of, words_of
 from .diagnosis import difference, poison
 from .expected import Expected, expected, weighted, weights_of
 
@@ -30,6 +30,8 @@ CALLS = 208  # in a row: what happens once in a hundred calls is seen
 THREADS = 4
 CALLS_PER_THREAD = 16
 
+
+NO_DELAYS = "it has no synjit_deliver, which is optional"
 
 # Takes operands; gives the results of each hook that was asked.
 Program = Callable[[dict[str, Any]], list[list[jax.Array]]]
@@ -47,7 +49,7 @@ def problem_of(case: Case, platform: str) -> Problem:
         shape=case.shape,
         transpose=case.transpose,
         batch=0 if case.product == "dense" else case.batch,
-        dtype=case.dtype if case.product in {"floats", "weighted"} else "int32",
+        dtype="int32" if case.product in {"events", "dense"} else case.dtype,
         corder=case.corder,
         log2_chunk=(
             connectivity_of(case.prob).log2_chunk
@@ -59,12 +61,13 @@ def problem_of(case: Case, platform: str) -> Problem:
         grid=grid,
         rule="bernoulli" if grid.blocks else rule_of(case.prob),
         self_connections=bool(grid.blocks) or case.self_connections,
+        slots=case.slots if case.product == "deliver" else 0,
     )
 
 
 def operands_of(case: Case) -> list[Any]:
     """Give the operands of a case, in the order of the contract: NumPy arrays."""
-    if case.product == "weighted":
+    if case.grid:
         parts = case.of_blocks()
         matrices = [_matrix(part) for part in parts]
         seed, origin, connectivity = (
@@ -72,11 +75,13 @@ def operands_of(case: Case) -> list[Any]:
         )
         tables = dict.fromkeys(case.tables(len(parts)))
         words = np.concatenate([words_of(table) for table in tables])
-        return [
-            Matrix(seed, origin, connectivity, words),
-            case.operand(),
-            *weights_of(case, len(parts)),
-        ]
+        matrix = Matrix(seed, origin, connectivity, words)
+        sums = [case.operand(), *weights_of(case, len(parts))]
+        if case.product == "weighted":
+            return [matrix, *sums]
+        distinct = dict.fromkeys(case.delay_tables(len(parts)))
+        delays = np.concatenate([delay_words_of(table) for table in distinct])
+        return [matrix, delays, *sums, case.ring(), np.uint32(case.now)]
     return [_matrix(case), *([] if case.product == "dense" else [case.operand()])]
 
 
@@ -92,7 +97,11 @@ def _matrix(case: Case) -> Matrix:
 def _named(case: Case) -> dict[str, NDArray]:
     """Give the operands by name."""
     matrix, *rest = operands_of(case)
-    return matrix._asdict() | dict(zip(OPERANDS, rest, strict=False))
+    return matrix._asdict() | dict(zip(_names(case), rest, strict=False))
+
+
+def _names(case: Case) -> tuple[str, ...]:
+    return DELIVERED if case.product == "deliver" else OPERANDS
 
 
 def _x64() -> bool:
@@ -264,6 +273,8 @@ class Runner:
 
     def _program(self, case: Case, device: Any) -> Program:
         """Compile all products of a case, which give what ``_wants`` lists."""
+        if case.product == "deliver" and not self.registered.supports_delays:
+            raise Refused(NO_DELAYS)
         problem = problem_of(case, self.platform)
         problems = self.registered.asked(problem)
         problems += map(problem.of_one_block, self._weighing_dtypes(case))
@@ -295,7 +306,7 @@ class Runner:
             given = {k: jnp.asarray(v) for k, v in constants.items()}
             given |= {k: v for k, v in arrays.items() if " " not in k}
             matrix = Matrix(*(given[k] for k in Matrix._fields))
-            rest = [given[k] for k in OPERANDS if k in given]
+            rest = [given[k] for k in _names(case) if k in given]
             results = [self.registered.call(problem, matrix, *rest)]
             for dtype in dtypes:
                 weights = [arrays[f"{k} {dtype}"] for k in OPERANDS[1:]]

@@ -19,7 +19,7 @@ from synjit.settings import usual_settings
 from .case_lists import HUGE, new_suite_seed
 from .cases import Case
 from .checks import FULL_COUNT, Check, checks_of, full_checks
-from .runner import Refused, Runner
+from .runner import NO_DELAYS, Refused, Runner
 from .transforms import run_transform
 
 Status = Literal["passed", "failed", "refused", "known gap"]
@@ -243,9 +243,11 @@ def _too_slow(runner: Runner, case: Case) -> str:
 
 
 def declared(result: Result, gaps: Sequence[tuple[str, str]]) -> Result:
-    """Mark a refusal that the backend declared."""
+    """Mark a refusal that the backend declared, be it by lacking an optional hook."""
     if result.status != "refused":
         return result
+    if result.reason == NO_DELAYS:
+        return Result(result.check, "known gap", NO_DELAYS, result.seconds)
     for pattern, reason in gaps:
         if fnmatchcase(str(result.check), pattern):
             return Result(result.check, "known gap", reason, result.seconds)

@@ -147,6 +147,8 @@ def standing(registered: Registered, platform: str, product: Product) -> str:
     """Say in a word how a backend stands, and run nothing for it."""
     if product == "weighted" and not registered.supports_weighted:
         product = "events"  # of which its blocks are made
+    if product == "deliver" and not registered.supports_delays:
+        return "has none"
     dtype = "int32" if product in {"events", "dense"} else "float32"
     asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
     pending = _verdicts.get((id(registered), asked))
