@@ -20,7 +20,7 @@ NOW = 4
 # (row, column): w_loc, w_scale, prob, delay
 BLOCKS = {
     (0, 0): (0.3, 0.1, 0.1, NORMAL),
-    (0, 1): (-1.7, 0.2, 0.3, 7),
+    (0, 1): (-1.7, 0.2, synjit.FixedOutDegree(20, 70), 7),
     (1, 1): (0.7, 0.4, 0.9, synjit.Delays(synjit.Uniform(), 4, 2)),
 }
 M, N = sum(ROWS), sum(COLUMNS)

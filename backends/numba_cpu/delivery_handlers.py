@@ -34,8 +34,8 @@ from .block_handlers import (
     cut_rows,
     row_of,
     scan_blocks,
-    table_of,
     scratch_sizes,
+    table_of,
 )
 from .chunks import list_active
 from .delivery import deliver_tile, tile_rows

@@ -12,6 +12,7 @@ import numpy as np
 
 from .cases import SLOTS, Case
 from .rare import LAST
+from .rule_cases import full_rules_of_blocks, quick_rules_of_blocks
 
 # Chunks from 1024 rows to 2**14; holes; columns of no connections.
 _GRID = ((0.1, None, 0.5, 0.0), (0.005, 1.0, 0.05, None))
@@ -55,6 +56,7 @@ def quick_deliveries(dtype: str) -> Iterator[Case]:
     yield replace(wide, now=1024)
     # No more slots than the longest delay needs.
     yield replace(one, shape=(130, 30), delays="one", slots=4, now=3)
+    yield from quick_rules_of_blocks(_case(dtype, (2301, 40), now=31))
     for pattern in ("all", "none"):
         yield _case(dtype, (1, 5), ((0.5,),), pattern=pattern)
 
@@ -83,5 +85,6 @@ def full_deliveries(dtype: str) -> Iterator[Case]:
         yield _case(dtype, (500, 60), _ONE, origin=(top, 0), pattern="all")
     yield _case(dtype, (70_001, 4), ((0.1,), (0.003,)), pattern="all", slots=66)
     yield _case(dtype, (3, 40_001), ((0.01,),), pattern="all")
+    yield from full_rules_of_blocks(like)
     for slots in (65, 66, 200):
         yield replace(like, slots=slots, now=slots - 2, shape=(901, 40))
