@@ -140,7 +140,7 @@ class JITBlocks(RandomMatrix):
 
     def _grid(self, blocks: Sequence[Operands]) -> tuple[Grid, np.ndarray]:
         """Give the layout, and the distinct tables of weights, one after the other."""
-        places, words = _join([own.matrix.weights for own in blocks])
+        places, words = _join([np.asarray(own.matrix.weights) for own in blocks])
         placed = (
             Block(i, j, own.log2_chunk, place, own.rule, block.self_connections)
             for (i, j, block), own, place in zip(

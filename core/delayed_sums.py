@@ -253,17 +253,15 @@ def map_batches(bind: Any, args: Sequence[Any], axes: Sequence[Any]) -> Any:
     return results, [0] * len(results)
 
 
-delayed_p = jex.Primitive("synjit_delayed")
-delayed_p.multiple_results = True
-delayed_p.def_abstract_eval(_abstract)
-delayed_p.def_impl(
-    lambda *operands, problem: _jitted(problem)(*operands),
-)
-
-
 @functools.cache
 def _jitted(problem: Problem) -> Any:
     return jax.jit(functools.partial(delayed_p.bind, problem=problem))
+
+
+delayed_p = jex.Primitive("synjit_delayed")
+delayed_p.multiple_results = True
+delayed_p.def_abstract_eval(_abstract)
+delayed_p.def_impl(lambda *operands, problem: _jitted(problem)(*operands))
 
 
 mlir.register_lowering(delayed_p, mlir.lower_fun(_delayed, multiple_results=True))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .cases import SLOTS, Case
+from .cases import MIXED_DELAYS, SLOTS, Case, DelayTable, Pattern
 from .rare import LAST
 from .rule_cases import full_rules_of_blocks, quick_rules_of_blocks
 
@@ -20,6 +20,9 @@ _ONE = ((0.1,),)
 _SEEDS = (-1, 2**40 + 5)
 _ORIGINS = ((700, 3), (LAST - 4000, LAST - 100))
 _WEIGHTS = ((-0.3, -1.7), (0.0, -1.7), (np.inf, 1.7))
+_PATTERNS: tuple[Pattern, ...] = ("all", "none", "one", "random")
+# All of the tables whose longest delay is below SLOTS.
+DELAY_TABLES: tuple[DelayTable, ...] = (*MIXED_DELAYS, "mixed")
 _NOWS = (1, 40, SLOTS - 1)
 
 
@@ -30,7 +33,7 @@ def _case(dtype: str, shape: tuple[int, int], grid: Any = _GRID, **other: Any) -
 def quick_deliveries(dtype: str) -> Iterator[Case]:
     """Give the cases of the gate."""
     like = _case(dtype, (2301, 40))
-    for pattern in ("all", "none", "one", "random"):
+    for pattern in _PATTERNS:
         yield replace(like, pattern=pattern)
     for now in _NOWS:
         yield replace(like, now=now)
@@ -49,7 +52,7 @@ def quick_deliveries(dtype: str) -> Iterator[Case]:
     yield replace(like, shape=(301, 40), batch=3, now=7, pattern="none")
     yield replace(like, shape=(300, 40), concrete=True)
     one = _case(dtype, (2301, 30), _ONE, pattern="all", now=50)
-    for delays in ("one", "two", "normal", "random"):
+    for delays in MIXED_DELAYS:
         yield replace(one, delays=delays)
     wide = replace(one, shape=(130, 30), delays="wide", slots=1025)
     yield wide
@@ -57,7 +60,7 @@ def quick_deliveries(dtype: str) -> Iterator[Case]:
     # No more slots than the longest delay needs.
     yield replace(one, shape=(130, 30), delays="one", slots=4, now=3)
     yield from quick_rules_of_blocks(_case(dtype, (2301, 40), now=31))
-    for pattern in ("all", "none"):
+    for pattern in _PATTERNS[:2]:
         yield _case(dtype, (1, 5), ((0.5,),), pattern=pattern)
 
 
@@ -65,16 +68,15 @@ def full_deliveries(dtype: str) -> Iterator[Case]:
     """Give the cases of the suite."""
     yield from quick_deliveries(dtype)
     like = _case(dtype, (4301, 70))
-    for delays, pattern in combinations(
-        ("one", "two", "normal", "random", "mixed"), ("all", "random")
-    ):
-        yield replace(like, delays=delays, pattern=pattern, now=33)
+    for delays in DELAY_TABLES:
+        yield replace(like, delays=delays, now=33)
+        yield replace(like, delays=delays, now=33, pattern="all")
     for batch in (2, 8, 33):
         yield replace(like, shape=(901, 70), batch=batch, now=5)
     for known, concrete, corder in combinations((True, False), repeat=3):
         yield replace(like, known=known, concrete=concrete, corder=corder)
     for prob in (1e-4, 0.002, 0.01, 0.3, 0.9, 1.0):
-        for pattern in ("all", "random", "one"):
+        for pattern in _PATTERNS:
             one = _case(dtype, (2100, 37), ((prob,),), delays="normal", now=9)
             yield replace(one, pattern=pattern)
     for rows in (1023, 1024, 1025):

@@ -91,7 +91,8 @@ def _guesses_of_delivery(case: Case, want: Expected, ring: NDArray) -> Iterator[
     if not _wrong(ring, right, want.bounds[0]).any():
         yield "only the signs of zeros differ: is 0 added where nothing arrives?"
     terms = np.abs(right) + np.abs(before) + np.abs(case.weights).max()
-    wrong = _wrong(ring, right, 16 * float(np.finfo(want.dtype).eps) * terms)
+    eps = 16 * float(np.finfo(want.dtype).eps)
+    wrong: NDArray[np.bool_] = np.asarray(_wrong(ring, right, eps * terms))
     if not wrong.any():
         yield (
             "it is nearly right: are connections weighed one by one, or is a product "
@@ -102,13 +103,14 @@ def _guesses_of_delivery(case: Case, want: Expected, ring: NDArray) -> Iterator[
     for other, guess in MISTAKEN_DELAYS:
         if _agrees([ring], delivered(case, events, other)):
             yield guess
-    slots = wrong.any(axis=(1, 2))
+    slots = np.any(wrong, axis=(1, 2))
     if slots[: case.now].any() and not slots[case.now :].any():
         yield "only slots before that of the step are wrong: does the ring wrap?"
-    yield from _guesses_by_group(case, wrong.any(axis=0))
-    yield from _guesses_by_vector(case, [wrong.any(axis=0)])
-    sums = [r.sum(axis=0, dtype=np.float64) for r in (ring, right)]
-    if np.allclose(*sums, rtol=1e-3, atol=1e-3, equal_nan=True):
+    rows = np.any(wrong, axis=0)
+    yield from _guesses_by_group(case, rows)
+    yield from _guesses_by_vector(case, [rows])
+    got, wanted = (r.sum(axis=0, dtype=np.float64) for r in (ring, right))
+    if np.allclose(got, wanted, rtol=1e-3, atol=1e-3, equal_nan=True):
         yield "what arrives is right, and in which slots is not"
 
 

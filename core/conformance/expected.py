@@ -166,7 +166,8 @@ def delivered(
             np.add.at(sums[1], at, z[i, j][sent])
         n, total = sums.astype(np.uint32).view(np.int32)
         with np.errstate(invalid="ignore"):
-            added = ring[:, rows] + reference.weigh(*np.array(own), n, total)
+            weighed = reference.weigh(own[0], own[1], n, total)
+            added = ring[:, rows] + weighed
         ring[:, rows] = np.where(n != 0, added, ring[:, rows])
     return Expected(("ring",), ring.dtype, [ring], [np.zeros((), np.int64)])
 
