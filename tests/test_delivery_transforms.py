@@ -233,3 +233,36 @@ def test_many_weights_steps_and_seeds(able):
 
     seeds = jnp.array([1, 2])
     np.testing.assert_array_equal(jax.vmap(of)(seeds), jnp.stack([of(1), of(2)]))
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_devices_deliver_to_their_own_rows(devices, able):
+    mesh = jax.make_mesh(
+        (devices,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,)
+    )
+    m, n = 3000, 40
+    given = {"delay": NORMAL, "backend": able}
+    whole = synjit.JITNormal(1.0, 0.1, 0.1, 42, shape=(m, n), **given)
+    sent = jnp.asarray(np.random.default_rng(0).random((9, n)) < 0.3)
+
+    def run(matrix, ring, sent):
+        def step(ring, given):
+            now, spikes = given
+            current, ring = ring.read(now)
+            return matrix.deliver(spikes, ring, now), current
+
+        return jax.lax.scan(step, ring, (jnp.arange(len(sent)), sent))
+
+    def local(ring, sent):
+        first = jax.lax.axis_index("rows") * (m // devices)
+        part = whole.replace(shape=(m // devices, n), origin=(first, 0))
+        return run(part, ring, sent)
+
+    cut = jax.sharding.PartitionSpec(None, "rows")
+    none = jax.sharding.PartitionSpec()
+    step = jax.shard_map(local, mesh=mesh, in_specs=(cut, none), out_specs=(cut, cut))
+    ring, currents = jax.jit(step)(whole.ring(), sent)
+    want, wanted = jax.jit(run)(whole, whole.ring(), sent)
+    np.testing.assert_array_equal(ring.value, want.value)
+    np.testing.assert_array_equal(currents, wanted)
+    assert currents.any()
