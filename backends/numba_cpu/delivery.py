@@ -20,7 +20,15 @@ from .chunks import block_of_pairs, long_connections, pair_range, scratch
 from .delays import delay_span, make_delay_words, place_by_delay
 from .draw import LANES, make_keys
 from .events import HELD, HOLD, weighted_sum
-from .intrinsics import free, malloc, pointer_at, shift_right, stack_words
+from .intrinsics import (
+    arrays_are_distinct,
+    free,
+    malloc,
+    pointer_at,
+    prefer_wide_vectors,
+    shift_right,
+    stack_words,
+)
 from .out_degree import is_fixed
 from .weights import weigh
 
@@ -30,6 +38,8 @@ u64 = np.uint64
 DELAY_WORDS = 2 * LANES
 MOST_CELLS = 1 << 32
 GROUP = 1 << 15  # connections that are listed at a time, where cells are accumulators
+BLOCK = 1024  # connections that are added to the ring at a time
+BLOCK_WORDS = 2 * BLOCK  # of 64-bit numbers
 BITS = 16  # for each connection in a list
 MOST_BITS = 31  # of their number
 _HASH = u32(0x9E3779B1)  # odd, 2**32 over the golden ratio
@@ -142,20 +152,47 @@ def _list_vectors(rows, own_z, held, event, cells, z, listed):
 def _at(cell, ring_place):
     """Number of a cell in the ring."""
     start, slots, stride, slot_size, offset = ring_place
-    delay = np.int64(cell) >> stride
-    slot = start + delay
+    slot = start + (np.int64(cell) >> stride)
     slot -= slots if slot >= slots else 0
     within = np.int64(cell) & ((np.int64(1) << stride) - 1)
     return slot * slot_size + offset + within
 
 
+@njit(forceinline=False, _nrt=False)
+def _places(cells, count, ring_place, places):
+    """Give the numbers of cells in the ring, in a loop without a branch."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    for t in range(np.uint64(count)):
+        places[t] = _at(cells[t], ring_place)
+
+
+@njit(forceinline=False, _nrt=False)
+def _weights(z, count, loc, scale, values):
+    """Weigh connections one by one."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    for t in range(np.uint64(count)):
+        values[t] = weighted_sum(np.int32(1), z[t], loc, scale, values.dtype.type)
+
+
+@njit(forceinline=False, _nrt=False)
+def _add(places, values, count, ring):
+    """Add to the ring, and do nothing else in this loop, which waits for memory."""
+    for t in range(count):
+        ring[places[t]] += values[t]
+
+
 @njit
 def _add_list(cells, z, ring_place, loc, scale, ring):
     """Add connections that all have a cell of their own."""
-    real = ring.dtype.type
-    for t in range(cells.size):
-        weight = weighted_sum(np.int32(1), z[t], loc, scale, real)
-        ring[_at(cells[t], ring_place)] += weight
+    places = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(np.int64)
+    values = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(ring.dtype)
+    for first in range(0, cells.size, BLOCK):
+        count = min(BLOCK, cells.size - first)
+        _places(cells[first:], count, ring_place, places)
+        _weights(z[first:], count, loc, scale, values)
+        _add(places, values, count, ring)
 
 
 @njit
@@ -164,23 +201,28 @@ def _add_met_once(cells, z, seen, again, down, ring_place, loc, scale, ring):
 
     Returns the number of the others.
     """
-    real = ring.dtype.type
+    places = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(np.int64)
+    values = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(ring.dtype)
     for t in range(cells.size):
         h = shift_right(u32(cells[t] * _HASH), down)
         word, bit = h >> u32(6), u64(1) << u64(h & u32(63))
         again[word] |= seen[word] & bit
         seen[word] |= bit
     others = 0
-    for t in range(cells.size):
-        h = shift_right(u32(cells[t] * _HASH), down)
-        if again[h >> u32(6)] & (u64(1) << u64(h & u32(63))):
-            cells[others] = cells[t]
-            z[others] = z[t]
-            others += 1
-        else:
-            ring[_at(cells[t], ring_place)] += weighted_sum(
-                np.int32(1), z[t], loc, scale, real
-            )
+    nothing = ring.dtype.type(-0.0)  # to add it is to leave alone
+    for first in range(0, cells.size, BLOCK):
+        count = min(BLOCK, cells.size - first)
+        _places(cells[first:], count, ring_place, places)
+        _weights(z[first:], count, loc, scale, values)
+        for t in range(count):
+            cell = cells[first + t]
+            h = shift_right(u32(cell * _HASH), down)
+            is_other = (again[h >> u32(6)] >> u64(h & u32(63))) & u64(1)
+            values[t] = nothing if is_other else values[t]
+            cells[others] = cell
+            z[others] = z[first + t]
+            others += np.int64(is_other)
+        _add(places, values, count, ring)
     return others
 
 
