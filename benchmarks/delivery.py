@@ -21,7 +21,7 @@ import numpy as np
 import synjit
 from synjit.demo.microcircuit import Network, build
 
-STEPS, REPEATS = 100, 7
+STEPS, REPEATS = 50, 7
 SLOTS = 64
 
 
