@@ -123,7 +123,8 @@ def _delayed(*operands: Any, problem: Problem) -> list[jax.Array]:
         ]
 
     size = (n,) if problem.transpose else (problem.slots, m)
-    zeros = [jnp.zeros((*size, batch), dtype)] * 2
+    zero, _ = varying_alike([jnp.zeros((*size, batch), dtype), values])
+    zeros = [zero, zero]
     add = gather if problem.transpose else scatter
     return _over_connections(matrix, table, now, problem, add, zeros)
 

@@ -220,7 +220,7 @@ def _read(now: jax.Array, ring: jax.Array) -> list[jax.Array]:
     XLA cannot know it: results of a condition are kept, and the second depends on what
     the first has read.
     """
-    empty = jnp.zeros(ring.shape[1:], ring.dtype)
+    empty, _ = varying_alike([jnp.zeros(ring.shape[1:], ring.dtype), ring])
     number = now.astype(jnp.int32)
 
     def slot(ring: jax.Array) -> jax.Array:

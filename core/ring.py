@@ -264,8 +264,9 @@ def only_if(valid: Sequence[jax.Array | None], value: jax.Array) -> jax.Array:
     if not traced:
         return value
     all_valid = functools.reduce(jnp.logical_and, traced)
-    invalid = functools.partial(jnp.full_like, fill_value=jnp.nan)
-    result: jax.Array = lax.cond(all_valid, lambda ring: ring, invalid, value)
+    result: jax.Array = lax.cond(
+        all_valid, lambda ring: ring, lambda ring: ring * jnp.nan, value
+    )
     return result
 
 

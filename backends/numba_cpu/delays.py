@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from synjit.reference import delays
+from synjit.reference import delays, threefry
 
-from .draw import LANES, threefry2x32
+from .draw import LANES
 from .intrinsics import (
     arrays_are_distinct,
     entry_at,
-    leading_zeros,
     prefer_wide_vectors,
     shift_left,
     shift_right,
@@ -26,6 +25,29 @@ from .weights import weight_word
 u32 = np.uint32
 
 _PAIR = u32(delays.DELAY_PAIR)
+_PARITY = u32(threefry.PARITY)
+_EVEN, _ODD = threefry.ROTATIONS[:4], threefry.ROTATIONS[4:]
+
+
+@njit(forceinline=True)
+def _four_rounds(x0, x1, rotations):
+    for rotation in rotations:
+        x0 = u32(x0 + x1)
+        x1 = u32(u32(x1 << u32(rotation)) | (x1 >> u32(32 - rotation)))
+        x1 = u32(x1 ^ x0)
+    return x0, x1
+
+
+@njit(forceinline=True)
+def _threefry2x32(k0, k1, c0, c1):
+    """Two words from a key and a counter (20 rounds)."""
+    k2 = u32(k0 ^ k1 ^ _PARITY)
+    x0, x1 = _four_rounds(u32(c0 + k0), u32(c1 + k1), _EVEN)
+    x0, x1 = _four_rounds(u32(x0 + k1), u32(u32(x1 + k2) + u32(1)), _ODD)
+    x0, x1 = _four_rounds(u32(x0 + k2), u32(u32(x1 + k0) + u32(2)), _EVEN)
+    x0, x1 = _four_rounds(u32(x0 + k0), u32(u32(x1 + k1) + u32(3)), _ODD)
+    x0, x1 = _four_rounds(u32(x0 + k1), u32(u32(x1 + k2) + u32(4)), _EVEN)
+    return u32(x0 + k2), u32(u32(x1 + k0) + u32(5))
 
 
 @njit(forceinline=False, _nrt=False)
@@ -35,7 +57,7 @@ def make_delay_words(seed, columns, words):
     arrays_are_distinct()
     k0, k1 = seed[0], seed[1]
     for lane in range(columns.size):
-        first, second = threefry2x32(k0, k1, columns[lane], _PAIR)
+        first, second = _threefry2x32(k0, k1, columns[lane], _PAIR)
         words[lane] = first
         words[LANES + lane] = second
 
@@ -73,8 +95,10 @@ def place_by_delay(table, words, lane, base, stride, batch, rows, found):
     w0, w1 = words[lane], words[LANES + lane]
     first, up = u32(base), u32(stride)
     last = u32(table.size - 2)
-    down = leading_zeros(last)
-    bits = u32(u32(32) - down)
+    bits = u32(0)
+    while last >> bits:
+        bits = u32(bits + u32(1))
+    down = u32(u32(32) - bits)
     for t in range((found + LANES - 1) // LANES * LANES):
         word = weight_word(u32(rows[t] + first), w0, w1)
         own = shift_right(word, down)

@@ -19,7 +19,7 @@ from numba import carray, njit
 from .chunks import block_of_pairs, long_connections, pair_range, scratch
 from .delays import delay_span, make_delay_words, place_by_delay
 from .draw import LANES, make_keys
-from .events import HELD, HOLD, weighted_sum
+from .events import weighted_sum
 from .intrinsics import (
     arrays_are_distinct,
     free,
@@ -30,7 +30,7 @@ from .intrinsics import (
     stack_words,
 )
 from .out_degree import is_fixed
-from .weights import weigh
+from .weights import HELD, HOLD, weigh
 
 u32 = np.uint32
 u64 = np.uint64
