@@ -148,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--targets", help="names of the populations, as E,I")
     export.add_argument("--sources", help="the same of the columns; if left, targets")
     export.add_argument("--delay", type=float, help="of all connections, in ms")
+    export.add_argument("--dt", type=float, help="a step of drawn delays, in ms")
     export.add_argument("--unit", help="of the weights, as pA, nS or mV")
     export.add_argument(
         "--neuron-model", default="iaf_psc_exp", help="NEST's name (iaf_psc_exp)"
@@ -301,6 +302,7 @@ def _export(options: argparse.Namespace) -> int:
             options.out,
             format=options.format,
             delays=options.delay,
+            dt=options.dt,
             unit=unit,
             neuron_model=options.neuron_model,
             **names,

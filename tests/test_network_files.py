@@ -136,6 +136,32 @@ def test_a_single_matrix_without_names_or_unit(tmp_path):
         assert len(group["source_node_id"]) == PLAIN.nnz
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_delays_that_are_drawn(tmp_path, transposed):
+    """What a spike of each neuron leaves in the ring is what the file says."""
+    law = synjit.normal_delays(1.5 * u.ms, 0.75 * u.ms, dt=0.1 * u.ms)
+    M = synjit.JITNormal(1.0, 0.1, 0.3, 42, delay=law, shape=(30, 20), origin=(5, 3))
+    with pytest.raises(ValueError, match=r"say how long a step is, as dt=0\.1"):
+        synjit.export_network(M, tmp_path / "none", format="npz")
+    written = M.T if transposed else M
+    out = synjit.export_network(
+        written, tmp_path / "out", format="npz", dt=0.1 * u.ms, unit=None
+    )
+    with np.load(out / "block_0_0.npz") as file:
+        source, target = file["source"], file["target"]
+        steps = np.rint(file["delay"] / 0.1).astype(int)
+        weight = file["weight"]
+    rows, columns = (source, target) if transposed else (target, source)
+    for j in range(20):
+        ring = np.asarray(M.deliver(np.arange(20) == j, M.ring(), 0).value)
+        slots, found = np.nonzero(ring)
+        own = columns == j
+        order = np.lexsort((rows[own], steps[own]))
+        np.testing.assert_array_equal(slots, steps[own][order])
+        np.testing.assert_array_equal(found, rows[own][order])
+        np.testing.assert_array_equal(ring[slots, found], weight[own][order])
+
+
 def test_other_units(tmp_path):
     out = synjit.export_network(NETWORK, tmp_path / "nA", unit=u.nA, format="npz")
     with np.load(out / "block_0_0.npz") as file:

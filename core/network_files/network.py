@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from synjit import units
 from synjit.blocks import JITBlocks
-from synjit.inspection import collecting, copies
+from synjit.inspection import collecting, copies, listing
 from synjit.jit_matrix import JITMatrix
 from synjit.matrix import RandomMatrix
+from synjit.reference import delays as law_of_delays
 from synjit.validation import describe
 
 NAME = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -70,7 +71,7 @@ class Projection(NamedTuple):
             delay = None
             if callable(self.delay):
                 given = self.delay(found.columns, found.rows)
-                delay = _checked_delays(given, len(weight), self.name)
+                delay = _checked_delays(given, len(weight), f"delays of {self.name}")
             elif self.delay is not None:
                 delay = np.full(len(weight), self.delay)
             yield Edges(found.columns, found.rows, weight, delay)
@@ -89,6 +90,7 @@ def read(
     targets: Sequence[str] | None,
     sources: Sequence[str] | None,
     delays: Any,
+    dt: Any,
     unit: Any,
 ) -> Network:
     """Check what ``export_network`` was given, and bring it into one form."""
@@ -118,6 +120,7 @@ def read(
             )
     unit = unit if unit is not None else _usual_unit(network.unit)
     factor = copies.factor(network, unit)
+    step = None if dt is None else _delay_of_all(dt, "dt")
     projections = []
     for i, row in enumerate(blocks):
         for j, block in enumerate(row):
@@ -125,6 +128,8 @@ def read(
                 source, target = source_names[j], target_names[i]
                 name = f"{source}_to_{target}" if named else f"block_{i}_{j}"
                 delay = _delay(delays, i, j, name)
+                if delays is None and block.delay is not None:
+                    delay = _drawn_delay(block, step, name)
                 projections.append(
                     Projection(name, source, target, block, delay, factor)
                 )
@@ -204,27 +209,53 @@ def _delay(delays: Any, i: int, j: int, name: str) -> Delay:
             ) from None
     if delays is None or callable(delays):
         return delays
-    (number,) = _checked_delays(np.reshape(_in_ms(delays), -1), 1, name)
+    return _delay_of_all(delays, f"delays of {name}")
+
+
+def _delay_of_all(given: Any, what: str) -> float:
+    (number,) = _checked_delays(np.reshape(_in_ms(given), -1), 1, what)
     return float(number)
 
 
-def _checked_delays(given: Any, number: int, name: str) -> NDArray[np.float64]:
+def _drawn_delay(matrix: JITMatrix, step: float | None, name: str) -> Delay:
+    """Give the delays that a matrix draws, in ms."""
+    if step is None:
+        raise ValueError(
+            f"{name} has delays of its own, in steps: say how long a step is, as "
+            "dt=0.1 (in ms) or dt=0.1 * u.ms, or give other delays"
+        )
+    drawn = listing.known(matrix).matrix
+    seed = int(drawn.seed[0]), int(drawn.seed[1])
+    row, column = drawn.origin
+
+    def delay(sources: NDArray, targets: NDArray) -> NDArray[np.float64]:
+        ends = (sources, targets) if matrix.transposed else (targets, sources)
+        place = (
+            end.astype(np.uint32) + o
+            for end, o in zip(ends, (row, column), strict=True)
+        )
+        return law_of_delays.delay(seed, *place, matrix.delay.table) * step
+
+    return delay
+
+
+def _checked_delays(given: Any, number: int, what: str) -> NDArray[np.float64]:
     delays = np.asarray(_in_ms(given))
     if delays.dtype.kind not in "iuf":
         raise TypeError(
-            f"delays of {name} must be numbers, in ms, or quantities of time; got "
+            f"{what} must be numbers, in ms, or quantities of time; got "
             f"{describe(given)}"
         )
     delays = delays.astype(np.float64)
     if delays.shape != (number,):
         raise ValueError(
-            f"delays of {name} must be one for each of {number} connections, an array "
+            f"{what} must be one for each of {number} connections, an array "
             f"({number},); got shape {delays.shape}"
         )
     wrong = ~((delays > 0) & (delays < math.inf))
     if wrong.any():
         raise ValueError(
-            f"delays of {name} must be finite and above 0 ms, got {delays[wrong][0]}"
+            f"{what} must be finite and above 0 ms, got {delays[wrong][0]}"
         )
     return delays
 

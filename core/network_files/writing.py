@@ -27,6 +27,7 @@ def export_network(
     targets: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
     delays: Any = None,
+    dt: Any = None,
     unit: Any = None,
     neuron_model: str = "iaf_psc_exp",
 ) -> Path:
@@ -57,8 +58,11 @@ def export_network(
     delays : float, Quantity, callable, or rows of them, optional
         Of all blocks, or of each as rows of a grid like the blocks'; plain numbers are
         in ms. A callable gets sources and targets, int32 (connections,), counted in
-        their populations, and gives as many delays. Without them, a simulator's own
+        their populations, and gives as many delays. Without them, blocks with a law of
+        delays (``delay=``) have those that it draws, and of others a simulator's own
         are taken.
+    dt : float or Quantity, optional
+        Length of a step, in ms if it is a plain number, for delays that are drawn.
     unit : brainunit.Unit, optional
         In which weights are written. Without one pA, nS or mV, whichever fits; weights
         without a unit are written as they are.
@@ -103,7 +107,7 @@ def export_network(
     place = Path(folder)
     if format == "sonata":
         sonata.check_h5py()
-    read = networks.read(network, targets, sources, delays, unit)
+    read = networks.read(network, targets, sources, delays, dt, unit)
     for projection in read.projections:
         listing.known(projection.matrix)  # or an error, before any file
     folders.check_new(place)
