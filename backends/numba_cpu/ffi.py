@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -20,8 +19,6 @@ from .kernel_cache import KernelCache
 from .whole_module import whole_module
 
 PREFIX = f"synjit_numba_draw{DRAW_VERSION}_"
-
-IN_PARTS = ("deliver_float32", "deliver_float64")  # by numba's own way
 
 _lock = threading.Lock()
 _compiled: dict[Callable[..., int], CFunc] = {}
@@ -53,8 +50,6 @@ def _compile(handler: Callable[..., int]) -> CFunc:
     signature = types.int64(types.int64)
     compiled: Any = CFunc(handler, (signature.args, signature.return_type), {}, {})
     compiled._cache = KernelCache(handler.__name__)  # noqa: SLF001, as its enable_caching does
-    name = handler.__qualname__
-    # As one module, those of deliveries crash when they are called.
-    with nullcontext() if name in IN_PARTS else whole_module(name):
+    with whole_module(handler.__qualname__):
         compiled.compile()
     return compiled

@@ -57,28 +57,45 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
     def _optimize_functions(self, module: Any) -> None:
         module.data_layout = self._codegen._data_layout
 
-    def add_linking_library(self, library: Any) -> None:
-        """Note a library that the code needs, and those that this one needs."""
-        super().add_linking_library(library)
-        for each in library._linking_libraries:
-            if each not in self._linking_libraries:
-                self._linking_libraries.append(each)
-        # What is linked before its callers is dropped. A caller needs more than it.
-        self._linking_libraries.sort(key=lambda x: -len(x._linking_libraries))
+    def _in_call_order(self) -> list[Any]:
+        """Give all libraries that the code needs, each before those that it needs.
+
+        What is linked before its callers is dropped.
+        """
+        after: dict[Any, None] = {}
+        seen = set()
+
+        def visit(library: Any) -> None:
+            for each in library._linking_libraries:
+                if each not in seen:
+                    seen.add(each)
+                    visit(each)
+                    after[each] = None
+
+        visit(self)
+        return list(reversed(after))
 
     def finalize(self) -> None:
         """Link, optimize and translate the whole; leave a part for later."""
-        if self.name == self.whole:
-            super().finalize()
-        else:
+        if self.name != self.whole:
             self._finalize_dynamic_globals()
             self._finalized = True
+            return
+        self._linking_libraries = self._in_call_order()
+        super().finalize()
+        missing = [
+            function.name
+            for function in self._final_module.functions
+            if function.is_declaration and function.name.startswith("_ZN")
+        ]
+        if missing:
+            raise RuntimeError(f"{self.name} was linked without {', '.join(missing)}")
 
     def _get_module_for_linking(self) -> Any:
         module = super()._get_module_for_linking()
         if not self.whole and not self.is_linked:
             # Another function than a handler calls it, and needs all that it calls.
             self.is_linked = True
-            for library in self._linking_libraries:
+            for library in self._in_call_order():
                 module.link_in(library._get_module_for_linking(), preserve=True)
         return module
