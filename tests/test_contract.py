@@ -79,7 +79,8 @@ def test_no_case_is_missing():
 def test_cases_are_as_the_issue_lists_them():
     for product in PRODUCTS:
         cases = full_cases(product)
-        if product == "weighted":
+        of_grids = product in {"weighted", "deliver"}
+        if of_grids:
             cases = [part for case in cases for part in case.of_blocks()]
         assert {0.0, 1.0} < {c.prob for c in cases}
         assert {c.known for c in cases} == {c.concrete for c in cases} == {True, False}
@@ -90,7 +91,7 @@ def test_cases_are_as_the_issue_lists_them():
             assert any(c.prob == 0.5 and c.shape[0] == length for c in cases)
         if product == "dense":
             continue
-        directions = {False} if product == "weighted" else {False, True}
+        directions = {False} if of_grids else {False, True}
         assert {c.transpose for c in cases} == directions
         assert {1, 2, 33} < {c.batch for c in cases}
         assert {"none", "one", "all", "random"} <= {c.pattern for c in cases}

@@ -100,7 +100,9 @@ def _list_all(matrix, m, n, starts, rows, z):
             chunks[lane] = u32((first + lane) % n_chunks)
         make_keys(matrix, columns, chunks, keys)
         for lane in range(min(LANES, n * n_chunks - first)):
-            found = window_connections(keys, lane, chunks[lane], k, 0, m, some_rows)
+            found = window_connections(
+                keys, lane, chunks[lane], matrix.connectivity, 0, m, some_rows
+            )
             some_rows[:found].sort()
             weigh(matrix.table, keys, lane, 0, some_rows, found, some_z)
             for t in range(found):
