@@ -9,7 +9,7 @@ from hostile_backends import Honest, copied, through_python
 
 
 class OneScratchForAllThreads(Honest):
-    fault = "called from 4 threads at once"
+    fault = "threads at once, each with a matrix of its own"
     scratch = None
 
     def product(self, *given):
