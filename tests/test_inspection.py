@@ -22,6 +22,8 @@ MATRICES = {
     "any law": synjit.JITMatrix(
         0.0, 2.0, 0.02, 6, weights=synjit.Exponential(), shape=SHAPE, origin=(777, 50)
     ),
+    "fixed": synjit.JITNormal(1.0, 0.1, synjit.FixedOutDegree(300), 8, shape=SHAPE),
+    "no self": synjit.JITNormal(1.0, 0.1, 0.1, 9, shape=SHAPE, self_connections=False),
 }
 # Of one table of weights and one prob, so that little is compiled.
 SMALL = synjit.JITNormal(1.0, 0.5, 0.1, 7, shape=(60, 40), origin=(1000, 3))
@@ -73,7 +75,7 @@ def dense(matrix):
 
 
 @pytest.mark.parametrize("name", MATRICES)
-def test_every_family(name):
+def test_every_family_and_rule(name):
     matrix = MATRICES[name]
     dense = np.asarray(matrix.todense())
     stored = matrix.tocsr()
