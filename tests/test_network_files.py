@@ -24,6 +24,7 @@ EI = synjit.JITNormal(-0.2 * u.nA, 0.02 * u.nA, 0.2, SEEDS[1], shape=(80, 20))
 IE = synjit.JITConstant(40 * u.pA, 0.2, SEEDS[2], shape=(20, 80))
 NETWORK = synjit.JITBlocks([[EE, EI], [IE, None]])
 NAMES = ["E", "I"]
+LAW = synjit.normal_delays(1.5 * u.ms, 0.75 * u.ms, dt=0.1 * u.ms)
 PLAIN = synjit.JITNormal(1.0, 0.1, 0.1, 5, shape=(80, 20))
 
 
@@ -136,10 +137,13 @@ def test_a_single_matrix_without_names_or_unit(tmp_path):
         assert len(group["source_node_id"]) == PLAIN.nnz
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_delays_that_are_drawn(tmp_path, transposed):
+@pytest.mark.parametrize(
+    ("transposed", "law"),
+    [(False, LAW), (True, LAW), (False, 4)],
+    ids=["as stored", "transposed", "one for all"],
+)
+def test_delays_that_are_drawn(tmp_path, transposed, law):
     """What a spike of each neuron leaves in the ring is what the file says."""
-    law = synjit.normal_delays(1.5 * u.ms, 0.75 * u.ms, dt=0.1 * u.ms)
     M = synjit.JITNormal(1.0, 0.1, 0.3, 42, delay=law, shape=(30, 20), origin=(5, 3))
     with pytest.raises(ValueError, match=r"say how long a step is, as dt=0\.1"):
         synjit.export_network(M, tmp_path / "none", format="npz")

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from synjit import units
 from synjit.blocks import JITBlocks
+from synjit.delays import check_delay
 from synjit.inspection import collecting, copies, listing
 from synjit.jit_matrix import JITMatrix
 from synjit.matrix import RandomMatrix
+from synjit.reference import Delays
 from synjit.reference import delays as law_of_delays
 from synjit.validation import describe
 
@@ -128,8 +130,9 @@ def read(
                 source, target = source_names[j], target_names[i]
                 name = f"{source}_to_{target}" if named else f"block_{i}_{j}"
                 delay = _delay(delays, i, j, name)
-                if delays is None and block.delay is not None:
-                    delay = _drawn_delay(block, step, name)
+                law = check_delay(block.delay)
+                if delays is None and law is not None:
+                    delay = _drawn_delay(block, law, step, name)
                 projections.append(
                     Projection(name, source, target, block, delay, factor)
                 )
@@ -217,7 +220,9 @@ def _delay_of_all(given: Any, what: str) -> float:
     return float(number)
 
 
-def _drawn_delay(matrix: JITMatrix, step: float | None, name: str) -> Delay:
+def _drawn_delay(
+    matrix: JITMatrix, law: Delays, step: float | None, name: str
+) -> Delay:
     """Give the delays that a matrix draws, in ms."""
     if step is None:
         raise ValueError(
@@ -228,13 +233,15 @@ def _drawn_delay(matrix: JITMatrix, step: float | None, name: str) -> Delay:
     seed = int(drawn.seed[0]), int(drawn.seed[1])
     row, column = drawn.origin
 
-    def delay(sources: NDArray, targets: NDArray) -> NDArray[np.float64]:
-        ends = (sources, targets) if matrix.transposed else (targets, sources)
-        place = (
-            end.astype(np.uint32) + o
-            for end, o in zip(ends, (row, column), strict=True)
+    def delay(sources: NDArray, targets: NDArray) -> NDArray:
+        rows, columns = (sources, targets) if matrix.transposed else (targets, sources)
+        steps = law_of_delays.delay(
+            seed,
+            rows.astype(np.uint32) + row,
+            columns.astype(np.uint32) + column,
+            law.table,
         )
-        return law_of_delays.delay(seed, *place, matrix.delay.table) * step
+        return steps * step
 
     return delay
 
