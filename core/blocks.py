@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import delivery, dispatch, primitives, units, validation
+from . import delivery, dispatch, units, validation
 from .delays import check_delay
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
@@ -321,7 +321,7 @@ class JITBlocks(RandomMatrix):
             events,
             _stack([loc for loc, _ in weights], value.dtype),
             _stack([scale for _, scale in weights], value.dtype),
-            primitives.replicate(value),
+            replicate(value),
             slot,
             problem,
             dispatch.resolve(self._placed[0][2].backend),

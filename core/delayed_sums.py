@@ -23,7 +23,7 @@ from jax.interpreters import ad, batching, mlir
 from . import draw_jax
 from .delay_jax import delay, delay_words
 from .hookspecs import Matrix, Problem
-from .primitives import result_like, varying_alike
+from .primitives import map_batches, result_like, varying_alike
 from .reference import draw
 
 u32 = np.uint32
@@ -230,27 +230,8 @@ def _batch(args: Sequence[Any], axes: Sequence[Any], *, problem: Problem) -> Any
         results = delayed_p.bind(*args, problem=problem)
         results = [r.reshape(*r.shape[:-1], *own) for r in results]
         return results, [r.ndim - 1 for r in results]
-    return map_batches(functools.partial(delayed_p.bind, problem=problem), args, axes)
-
-
-def map_batches(bind: Any, args: Sequence[Any], axes: Sequence[Any]) -> Any:
-    """Bind a primitive for one element of the batch after the other."""
-    batched = [
-        jnp.moveaxis(arg, axis, 0)
-        for arg, axis in zip(args, axes, strict=True)
-        if axis is not None
-    ]
-
-    def one(slices: Sequence[jax.Array]) -> Any:
-        rest = iter(slices)
-        return bind(
-            *(
-                arg if axis is None else next(rest)
-                for arg, axis in zip(args, axes, strict=True)
-            )
-        )
-
-    results = lax.map(one, batched)
+    bound = functools.partial(delayed_p.bind, problem=problem)
+    results = map_batches(bound, args, axes)
     return results, [0] * len(results)
 
 

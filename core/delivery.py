@@ -24,9 +24,16 @@ from jax.interpreters import ad, batching, mlir
 
 from . import dispatch
 from .combine import Z_UNIT, add_blocks
-from .delayed_sums import collect, map_batches, spread
+from .delayed_sums import collect, spread
 from .hookspecs import Matrix, Problem, matrix_of_block
-from .primitives import bind, is_event, make_primitive, result_like, varying_alike
+from .primitives import (
+    bind,
+    is_event,
+    make_primitive,
+    map_batches,
+    result_like,
+    varying_alike,
+)
 
 # Operands after those of the matrix.
 DELAYS, X, LOC, SCALE, RING, NOW = 4, 5, 6, 7, 8, 9
@@ -175,7 +182,7 @@ def _batch(args: Any, axes: Any, **static: Any) -> Any:
     """One matrix and many vectors, each with its ring: one delivery."""
     if any(axis is not None for i, axis in enumerate(axes) if i not in {X, RING}):
         bound = functools.partial(deliver_p.bind, **static)
-        return map_batches(bound, args, axes)
+        return map_batches(bound, args, axes), [0]
     args = list(args)
     size = next(args[i].shape[axes[i]] for i in (X, RING) if axes[i] is not None)
     for i in (X, RING):
@@ -264,7 +271,7 @@ def _read_transpose(cotangents: Any, now: Any, ring: Any) -> list[Any]:
 
 def _read_batch(args: Any, axes: Any) -> Any:
     if axes[0] is not None:
-        return map_batches(read_p.bind, args, axes)
+        return map_batches(read_p.bind, args, axes), [0, 0]
     ring = jnp.moveaxis(args[1], axes[1], -1)
     own = ring.shape[-2:]
     flat = ring.reshape(*ring.shape[:-2], own[0] * own[1])

@@ -194,7 +194,6 @@ def _problem(
     if prob is not None and not grid.blocks:
         own = validation.check_connections(prob, shape, (0, 0), self_connections)
         log2_chunk = own.log2_chunk
-    floats = product in {"floats", "weighted"}
     floats = product in {"floats", "weighted", "deliver"}
     return Problem(
         product=product,

@@ -14,7 +14,7 @@ batch axes of a ``custom_jvp`` under jit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -332,7 +332,8 @@ def _batch(
     if all(axis is None for i, axis in enumerate(axes) if i != X):
         results = _batch_vectors(primitive, args, axes[X], **static)
     else:
-        results = _batch_matrices(primitive, args, axes, **static)
+        bound = functools.partial(primitive.bind, **static)
+        results = map_batches(bound, args, axes)
     return [_cut_batch(result, cut) for result in results], [0] * len(results)
 
 
@@ -353,23 +354,26 @@ def _cut_batch(result: jax.Array, cut: Any) -> jax.Array:
     return jax.sharding.reshard(result, cut.update(spec=spec))
 
 
-def _batch_matrices(
-    primitive: jex.Primitive, args: list[Any], axes: Any, **static: Any
+def map_batches(
+    bind: Callable[..., list[jax.Array]], args: Sequence[Any], axes: Sequence[Any]
 ) -> list[jax.Array]:
-    """Make one product after the other."""
+    """Bind a primitive for one element of the batch after the other.
+
+    The batch is the first axis of the results.
+    """
     batched = [
         jnp.moveaxis(arg, axis, 0)
         for arg, axis in zip(args, axes, strict=True)
         if axis is not None
     ]
 
-    def one(slices: list[jax.Array]) -> list[jax.Array]:
+    def one(slices: Sequence[jax.Array]) -> list[jax.Array]:
         rest = iter(slices)
         operands = [
             arg if axis is None else next(rest)
             for arg, axis in zip(args, axes, strict=True)
         ]
-        return primitive.bind(*operands, **static)
+        return bind(*operands)
 
     return jax.lax.map(one, batched)
 

@@ -101,7 +101,6 @@ class Connections(NamedTuple):
     connectivity: Any  # uint32 (CONNECTIVITY_WORDS,)
     log2_chunk: int | None
     rule: Rule
-    self_connections: bool
     valid: jax.Array | None  # of what was traced: is it in [0, 1], or in the matrix?
 
 
@@ -121,16 +120,14 @@ def check_connections(
         if traced:
             valid = row.astype(jnp.uint32) <= np.uint32(whole - rows)
         words, log2_chunk = _words_of_out_degree(prob.k, whole, self_connections)
-        return Connections(
-            words, log2_chunk, "fixed_out_degree", self_connections, valid
-        )
+        return Connections(words, log2_chunk, "fixed_out_degree", valid)
     own = check_prob(prob)
     words = own.connectivity
     if not self_connections:
         last = np.arange(len(words)) == reference.draw.NO_SELF_WORD
         known = isinstance(words, np.ndarray)
         words = (np if known else jnp).where(last, np.uint32(1), words)
-    return Connections(words, own.log2_chunk, "bernoulli", self_connections, own.valid)
+    return Connections(words, own.log2_chunk, "bernoulli", own.valid)
 
 
 @functools.lru_cache(maxsize=1024)
