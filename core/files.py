@@ -85,7 +85,14 @@ def files_of(path: Path) -> list[Path]:
 
     Those inside a zip are stood for by the archive.
     """
-    if path.is_dir():
-        inside = (p for p in sorted(path.iterdir()) if p.name != "__pycache__")
-        return [file for p in inside for file in files_of(p) if file.suffix != ".pyc"]
-    return [p for p in (path, *path.parents) if p.is_file()][:1]
+    if not path.is_dir():
+        return [p for p in (path, *path.parents) if p.is_file()][:1]
+    found: list[Path] = []
+    with os.scandir(path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                if entry.name != "__pycache__":
+                    found += files_of(Path(entry.path))
+            elif entry.is_file() and not entry.name.endswith(".pyc"):
+                found.append(Path(entry.path))
+    return found
