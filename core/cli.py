@@ -133,6 +133,13 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="cut the network over so many; a CPU is made to pass for them (1)",
     )
+    demo.add_argument(
+        "--delays",
+        choices=("neuron", "synapse"),
+        default="neuron",
+        help="whether a neuron has one delay, or each synapse its own, as published, "
+        "which takes longer (neuron)",
+    )
     demo.set_defaults(run=_demo)
 
     export = command("export", "write a network to files that other simulators read")
@@ -282,6 +289,7 @@ def _demo(options: argparse.Namespace) -> int:
             backend=options.backend,
             pictures=not options.no_pictures,
             devices=options.devices,
+            delays_of=options.delays,
         )
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(error) from error

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import PartitionSpec
 
 from . import delivery, units, validation
 from .aliases import Numbers
+from .cut import Cut
 from .evaluation import coefficients
 from .matrix import Events
 from .reference import Delays
@@ -67,6 +69,7 @@ class Ring:
         # The only leaf of the pytree has three axes at all times: a change of the shape
         # between two steps would make XLA copy it.
         self._batched = number.ndim == 3
+        self._rows: Cut | None = None  # how they are cut over devices
         number = jnp.asarray(number)
         number = number if self._batched else number[..., None]
         self._leaf = units.attach(number, unit)
@@ -121,6 +124,11 @@ class Ring:
         """Number of slots."""
         return self.shape[0]
 
+    @property
+    def rows(self) -> Cut | None:
+        """How the rows are cut over devices: of a ring that a sharded matrix made."""
+        return self._rows
+
     def read(self, now: Any) -> tuple[Any, Self]:
         """Take out what arrives in a step.
 
@@ -145,7 +153,10 @@ class Ring:
         value, unit = self.columns()
         if value.size == 0:
             return units.attach(self.value[0], unit), self
-        current, value = delivery.read(value, slot)
+        if self._rows is None:
+            current, value = delivery.read(value, slot)
+        else:
+            current, value = _read_shares(self._rows, value, slot, self._batched)
         current = current if self._batched else current[:, 0]
         return units.attach(current, unit), self.with_columns(value)
 
@@ -157,23 +168,53 @@ class Ring:
     def with_columns(self, value: jax.Array) -> Self:
         """Make the ring of other numbers, (slots, m, batch), in the same unit."""
         leaf = units.attach(value, units.split(self._leaf)[1])
-        return self.tree_unflatten(self._batched, (leaf,))
+        return self.tree_unflatten((self._batched, self._rows), (leaf,))
+
+    def over(self, rows: Cut | None) -> Self:
+        """Give the ring as one that is cut over devices in this way, or is not cut."""
+        return self.tree_unflatten((self._batched, rows), (self._leaf,))
 
     def __repr__(self) -> str:
         """Show the numbers."""
         return f"Ring({self.value!r})"
 
-    def tree_flatten(self) -> tuple[tuple[Any], bool]:
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[bool, Cut | None]]:
         """Give the numbers as the only leaf, (slots, m, batch)."""
-        return (self._leaf,), self._batched
+        return (self._leaf,), (self._batched, self._rows)
 
     @classmethod
-    def tree_unflatten(cls, batched: bool, leaves: tuple[Any]) -> Self:
+    def tree_unflatten(cls, aux: tuple[bool, Cut | None], leaves: tuple[Any]) -> Self:
         """Put the leaf back, unchecked."""
         new = object.__new__(cls)
-        new._batched = batched
+        new._batched, new._rows = aux
         (new._leaf,) = leaves
         return new
+
+
+def spec_of_ring(rows: Cut, batched: bool) -> PartitionSpec:
+    """How the numbers of a ring that is cut, (slots, m, batch), lie on the mesh."""
+    return PartitionSpec(None, *rows.spec(2 if batched else 1))
+
+
+def _read_shares(
+    rows: Cut, value: jax.Array, slot: Any, batched: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Read on each device its share of the rows; zeros in what only fills up."""
+
+    def local(value: jax.Array, slot: jax.Array) -> tuple[jax.Array, jax.Array]:
+        current, value = delivery.read(value, slot)
+        return rows.keep_real(current), value
+
+    axes = rows.spec(2 if batched else 1)
+    whole = spec_of_ring(rows, batched)
+    over = jax.shard_map(
+        local,
+        mesh=rows.mesh,
+        in_specs=(whole, PartitionSpec()),
+        out_specs=(axes, whole),
+    )
+    current, value = over(value, jnp.asarray(slot))
+    return current, value
 
 
 def slot_of(now: Any, slots: int) -> Any:
@@ -203,6 +244,11 @@ def check_ring(ring: Any, m: int, laws: Sequence[Delays], now: Any) -> Any:
         raise TypeError(
             "spikes are delivered to a Ring, as M.ring() or synjit.Ring.zeros(slots, m)"
             f" makes one, got {validation.describe(ring)}"
+        )
+    if ring.rows is not None:
+        raise TypeError(
+            "this ring is cut over devices: what delivers to it is the sharded matrix "
+            "that made it, S.deliver(spikes, ring, now)"
         )
     rows = ring.shape[1]
     if rows != m:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from . import dispatch, primitives, units, validation
 from .blocks import JITBlocks
@@ -28,6 +28,7 @@ from .hookspecs import Matrix, Problem
 from .jit_matrix import JITMatrix
 from .matrix import Events, RandomMatrix, operand, rank
 from .reference import FixedOutDegree
+from .ring import Ring, spec_of_ring
 
 Axes = str | Sequence[str] | None
 
@@ -181,15 +182,84 @@ class ShardedMatrix(RandomMatrix):
                 f"S.columns.place(x) brings it into that of the devices, ({length},)"
             )
         x, unit = validation.check_operand(value, "x", self.shape, False, axes)
-        number = size(self.mesh, self.columns.batch)
-        if axes == 2 and x.shape[1] % number:
-            raise ValueError(
-                f"x must have a multiple of {number} vectors to be cut over "
-                f"batch={self.columns.batch}, got shape {x.shape}"
-            )
+        _check_batch(self.columns, x.shape[1] if axes == 2 else None)
         result = _multiply(self, x, events=events, backend=dispatch.resolve(None))
         result, own = units.split(result)
         return units.attach(result, own, unit)
+
+    # --- delays -------------------------------------------------------------------
+
+    def ring(self, batch: int | None = None, slots: int | None = None) -> Ring:
+        """Make a ring for ``deliver``, each device having the slots of its own rows.
+
+        Parameters
+        ----------
+        batch, slots : int, optional
+            As of the matrix.
+
+        Raises
+        ------
+        ValueError
+            The matrix is cut over columns, or the batch cannot be cut evenly.
+        """
+        self._check_delivers()
+        _check_batch(self.rows, batch)
+        made = self.matrix.ring(batch, slots)
+        number, unit = made.columns()
+        shape = (number.shape[0], self.shape[0], number.shape[2])
+        spec = spec_of_ring(self.rows, batch is not None)
+        sharding = NamedSharding(self.mesh, spec)
+        zeros = jax.jit(
+            lambda: jnp.zeros(shape, number.dtype), out_shardings=sharding
+        )()
+        value = zeros if batch is not None else zeros[..., 0]
+        return Ring(units.attach(value, unit)).over(self.rows)
+
+    def deliver(self, spikes: Any, ring: Ring, now: Any) -> Ring:
+        """Send spikes through the connections, as ``JITMatrix.deliver`` does.
+
+        Each device adds to the slots of its own rows, whose bits are those of one
+        device. Of what travels between devices there are the spikes, as bits.
+
+        Parameters
+        ----------
+        spikes : array (n,), or (n, batch) where the ring has a batch
+            In the order of the devices.
+        ring : Ring
+            As ``ring()`` makes one.
+        now : int, or integer array ()
+            The step.
+
+        Returns
+        -------
+        Ring
+
+        Raises
+        ------
+        TypeError, ValueError
+            The matrix has no delay or is cut over columns, or the ring is another's.
+        """
+        self._check_delivers()
+        if not isinstance(ring, Ring) or ring.rows != self.rows:
+            raise TypeError(
+                "a sharded matrix delivers to a ring that is cut as it is, as "
+                f"S.ring() makes one, got {validation.describe(ring)}"
+            )
+        value, _ = operand(self, spikes)
+        x, unit = validation.check_operand(
+            value, "spikes", self.shape, False, len(ring.shape) - 1
+        )
+        if unit is not None:
+            raise TypeError(f"spikes have no unit, got {unit}")
+        return _deliver(self, x, ring, now, backend=dispatch.resolve(None))
+
+    def _check_delivers(self) -> None:
+        if self.rows.inner:
+            raise ValueError(
+                f"a matrix that is cut over columns, columns={self.rows.inner}, does "
+                "not deliver: what several devices send to one row and step would be "
+                "summed after it is weighed; cut it over rows, M.shard(mesh, rows=...)"
+            )
 
     def _scaled(self, factor: Any) -> ShardedMatrix:
         return self._with(self.matrix * factor, self.rows, self.columns)
@@ -223,6 +293,15 @@ def _names(given: Axes, what: str, mesh: Mesh) -> tuple[str, ...]:
                 f"{given!r}"
             )
     return names
+
+
+def _check_batch(cut: Cut, batch: int | None) -> None:
+    number = size(cut.mesh, cut.batch)
+    if batch is not None and batch % number:
+        raise ValueError(
+            f"there must be a multiple of {number} vectors to be cut over "
+            f"batch={cut.batch}, got {batch}"
+        )
 
 
 def _groups(
@@ -259,13 +338,9 @@ def _multiply(
         x = primitives.is_event(x)
 
     def local(matrix: JITMatrix | JITBlocks, part: jax.Array) -> Any:
-        part = columns.keep_real(part)
-        if columns.inside > 1:
-            differentiable = events and part.dtype != np.bool_
-            gather = gather_events if differentiable else gather_parts
-            part = gather(part, columns.inner)
+        own = _of_window(columns, part, events=events)
         with dispatch.default_backend(backend):
-            y = _in_window(matrix, columns.join(part), rows, columns, events=events)
+            y = _in_window(matrix, own, rows, columns, events=events)
         number, unit = units.split(y)
         return units.attach(rows.keep_real(number), unit)
 
@@ -276,6 +351,32 @@ def _multiply(
         out_specs=rows.spec(x.ndim),
     )
     return over(whole.matrix, as_explicit(x, columns.sharding(x.ndim)))
+
+
+@functools.partial(jax.jit, static_argnames="backend", inline=True)
+def _deliver(
+    whole: ShardedMatrix, x: jax.Array, ring: Ring, now: Any, *, backend: str | None
+) -> Ring:
+    rows, columns = whole.rows, whole.columns
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        x = primitives.is_event(x)
+
+    def local(
+        matrix: JITMatrix | JITBlocks, part: jax.Array, ring: Ring, now: Any
+    ) -> Ring:
+        own = _of_window(columns, part, events=True)
+        with dispatch.default_backend(backend):
+            return _window(matrix, rows, columns).deliver(own, ring, now)
+
+    spec = spec_of_ring(rows, len(ring.shape) == 3)
+    over = jax.shard_map(
+        local,
+        mesh=whole.mesh,
+        in_specs=(PartitionSpec(), columns.spec(x.ndim), spec, PartitionSpec()),
+        out_specs=spec,
+    )
+    x = as_explicit(x, columns.sharding(x.ndim))
+    return over(whole.matrix, x, ring.over(None), now).over(rows)
 
 
 @functools.partial(jax.jit, static_argnames="backend", inline=True)
@@ -298,6 +399,16 @@ def _todense(whole: ShardedMatrix, *, backend: str | None) -> Any:
 
 
 # --- on a device ------------------------------------------------------------------
+
+
+def _of_window(columns: Cut, part: jax.Array, *, events: bool) -> jax.Array:
+    """Give the x of the device's columns, of which it holds a part."""
+    part = columns.keep_real(part)
+    if columns.inside > 1:
+        differentiable = events and part.dtype != np.bool_
+        gather = gather_events if differentiable else gather_parts
+        part = gather(part, columns.inner)
+    return columns.join(part)
 
 
 def _window(

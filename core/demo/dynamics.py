@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One time step of the microcircuit: spikes that arrive, neurons, new spikes.
 
-Spikes that are on their way are kept as the ages of the last spikes of the neurons
-that sent them. Arrays run over all neurons, population after population, and all
-connections are one matrix of blocks.
+Where a neuron has one delay, spikes that are on their way are kept as the ages of the
+last spikes of the neurons that sent them. Where each synapse has its own, what they
+will bring is kept in a ring. Arrays run over all neurons, population after population,
+and all connections are one matrix of blocks.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import brainunit as u
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from synjit import JITBlocks, JITNormal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from synjit import Ring
     from synjit.sharding import ShardedMatrix
 
     from .microcircuit import Array, Network
@@ -67,6 +69,8 @@ class Neurons(NamedTuple):
     potential: Array  # (n,) float32, mV above rest
     current: Array  # (n,) float32, pA, synaptic
     ages: Array  # (n,) uint32, of the last spikes
+    time: Array  # () int32, steps
+    ring: Ring | None  # what is on its way, if each synapse has a delay
 
 
 def connections(network: Network, backend: str | None) -> JITBlocks:
@@ -81,6 +85,7 @@ def connections(network: Network, backend: str | None) -> JITBlocks:
             block.seed,
             shape=block.shape,
             backend=backend,
+            delay=block.delay,
         )
     return JITBlocks(blocks)
 
@@ -95,14 +100,15 @@ def drive(network: Network, direct: Array) -> Array:
 
 def make_step(
     network: Network, matrix: JITBlocks | ShardedMatrix
-) -> Callable[[Neurons, Array, Array], Neurons]:
+) -> Callable[[Neurons, Array | None, Array], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     The matrix is that of the ``connections``. If it is sharded, all arrays are in the
     order of its devices: each has a share of every population, and draws the synapses
     of its own neurons, the rows of W.
 
-    The arguments of a step are the neurons, the delays and the ``drive`` of each.
+    The arguments of a step are the neurons, and of each the delay, if it has one, and
+    the ``drive``.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -121,22 +127,34 @@ def make_step(
             f"a refractory time of {refractory} steps must be at least a millisecond,"
             f" {par.steps_per_ms} steps, and less than {OLDEST} steps"
         )
-    if par.max_delay_steps > min(REMEMBERED * refractory, int(OLDEST) - 2):
+    of_synapses = network.delays_of == "synapse"
+    if not of_synapses and par.max_delay_steps > min(
+        REMEMBERED * refractory, int(OLDEST) - 2
+    ):
         raise ValueError(
             f"a delay of {par.max_delay_steps} steps is too long: a neuron that is"
             f" refractory for {refractory} could have more than {REMEMBERED} spikes"
             " on their way"
         )
 
-    def step(neurons: Neurons, delays: Array, driven: Array) -> Neurons:
+    def arrive(
+        neurons: Neurons, ages: Array, delays: Array | None
+    ) -> tuple[Any, Ring | None]:
+        if neurons.ring is None:
+            return matrix @ arriving(ages, delays), None
+        arrived, ring = neurons.ring.read(neurons.time)
+        return arrived, matrix.deliver(youngest(ages) == 1, ring, neurons.time)
+
+    def step(neurons: Neurons, delays: Array | None, driven: Array) -> Neurons:
         # Each line needs the one before, so that arrays can be written in place.
         v = decay_v * neurons.potential + from_current * neurons.current
         clamped = youngest(neurons.ages) <= refractory
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
-        arrived = (matrix @ arriving(ages, delays)).to_decimal(u.pA)
-        current = decay_i * neurons.current + arrived.astype(jnp.float32)
-        return Neurons(v, current, ages)
+        arrived, ring = arrive(neurons, ages, delays)
+        arrived = arrived.to_decimal(u.pA).astype(jnp.float32)
+        current = decay_i * neurons.current + arrived
+        return Neurons(v, current, ages, neurons.time + 1, ring)
 
     return step

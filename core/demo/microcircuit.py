@@ -15,13 +15,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import brainunit as u
 import numpy as np
 
+from synjit import normal_delays
+
+if TYPE_CHECKING:
+    from synjit import Delays
+
 Array = Any  # of JAX or NumPy
 Quantity = Any  # a number with a brainunit unit
+
+# Whose delays are drawn: of each neuron, for all its synapses, or of each synapse.
+DelaysOf = Literal["neuron", "synapse"]
 
 BYTES_PER_SYNAPSE = 8  # if it were stored: a row index and a weight
 MAX_SEED = 2**25 - 1  # keeps every block's seed below 2**31
@@ -91,7 +99,7 @@ class Parameters(NamedTuple):
     excitatory_delay: Quantity = 1.5 * u.ms
     inhibitory_delay: Quantity = 0.75 * u.ms
     delay_relative_sd: float = 0.5
-    max_delay_steps: int = 64
+    max_delay_steps: int = 64  # of a neuron
 
     @property
     def steps_per_ms(self) -> int:
@@ -138,6 +146,12 @@ class Parameters(NamedTuple):
         square = (contacts * (1 + self.weight_relative_sd**2) + contacts**2) / prob
         return prob, mean * weight, math.sqrt(square - mean**2) * abs(weight)
 
+    def mean_delay(self, source: int) -> Quantity:
+        """Mean delay of the synapses of a population's neurons."""
+        if self.populations[source].excitatory:
+            return self.excitatory_delay
+        return self.inhibitory_delay
+
     def mean_weight(self, target: int, source: int) -> Quantity:
         """Mean weight of a synapse of one block."""
         if not self.populations[source].excitatory:
@@ -158,6 +172,7 @@ class Block(NamedTuple):
     w_scale: Quantity
     seed: int
     shape: tuple[int, int]
+    delay: Delays | None
 
 
 @dataclass(frozen=True)
@@ -170,7 +185,8 @@ class Network:
     blocks: tuple[Block, ...]
     background: tuple[Quantity, ...]  # direct currents
     lost_input: np.ndarray  # (targets, sources), pA for each spike/s; 0 at full size
-    delays: tuple[np.ndarray, ...]  # in time steps, one of each neuron
+    delays_of: DelaysOf
+    delays: tuple[np.ndarray, ...]  # in time steps, of each neuron; or none
     v0: tuple[np.ndarray, ...]  # mV
 
     def __str__(self) -> str:
@@ -183,7 +199,8 @@ class Network:
             f" {synapses / 1e6:,.2f} million synapses expected\n"
             f"  between {pairs / 1e6:,.2f} million pairs in {len(self.blocks)} blocks,"
             f" none of them stored; stored, at {BYTES_PER_SYNAPSE} bytes a\n"
-            f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB"
+            f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB;"
+            f" a delay for each {self.delays_of}"
         )
 
     @property
@@ -205,7 +222,10 @@ class Network:
 
 
 def build(
-    scale: float = 1.0, seed: int = 0, parameters: Parameters | None = None
+    scale: float = 1.0,
+    seed: int = 0,
+    parameters: Parameters | None = None,
+    delays_of: DelaysOf = "neuron",
 ) -> Network:
     """Draw the network at a fraction `scale` of its neurons.
 
@@ -225,6 +245,8 @@ def build(
         ``(seed, p)``.
     parameters : Parameters, optional
         Of the model; without them, the published ones.
+    delays_of : {"neuron", "synapse"}
+        Whether a neuron has one delay, or each synapse its own, as published.
 
     Returns
     -------
@@ -234,9 +256,16 @@ def build(
         raise ValueError(f"scale must be in (0, 1], got {scale!r}")
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed must be an integer in [0, {MAX_SEED}], got {seed!r}")
+    if delays_of not in get_args(DelaysOf):
+        raise ValueError(
+            f"delays are of each neuron or of each synapse: delays_of must be"
+            f" 'neuron' or 'synapse', got {delays_of!r}"
+        )
     par = parameters or Parameters()
     count = len(par.populations)
+    of_synapses = delays_of == "synapse"
     sizes = tuple(max(1, round(p.size * scale)) for p in par.populations)
+    laws = [_law_of_delays(par, p) if of_synapses else None for p in range(count)]
     blocks = []
     for target in range(count):
         for source in range(count):
@@ -252,6 +281,7 @@ def build(
                     w_scale / math.sqrt(scale),
                     seed=64 * seed + 8 * target + source,
                     shape=(sizes[target], sizes[source]),
+                    delay=laws[source],
                 )
             )
     rngs = [np.random.default_rng((seed, p)) for p in range(count)]
@@ -265,7 +295,10 @@ def build(
             for p in par.populations
         ),
         lost_input=_lost_input(par, scale),
-        delays=tuple(map(_delays, repeat(par), par.populations, sizes, rngs)),
+        delays_of=delays_of,
+        delays=()
+        if of_synapses
+        else tuple(map(_delays, repeat(par), range(count), sizes, rngs)),
         v0=tuple(
             rng.normal(p.v0_mean.to_decimal(u.mV), p.v0_sd.to_decimal(u.mV), size)
             for p, size, rng in zip(par.populations, sizes, rngs, strict=True)
@@ -286,13 +319,18 @@ def _lost_input(par: Parameters, scale: float) -> np.ndarray:
 
 
 def _delays(
-    par: Parameters, population: Population, size: int, rng: np.random.Generator
+    par: Parameters, source: int, size: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw a delay of each source neuron, in steps, again where out of range."""
-    mean = par.excitatory_delay if population.excitatory else par.inhibitory_delay
-    steps = float(mean / par.time_step)
+    steps = float(par.mean_delay(source) / par.time_step)
     delays = np.zeros(size, np.int32)
     while (wrong := (delays < 1) | (delays > par.max_delay_steps)).any():
         draw = rng.normal(steps, steps * par.delay_relative_sd, wrong.sum())
         delays[wrong] = np.rint(draw)
     return delays
+
+
+def _law_of_delays(par: Parameters, source: int) -> Delays:
+    """Law of the delays of a population's synapses."""
+    mean = par.mean_delay(source)
+    return normal_delays(mean, mean * par.delay_relative_sd, par.time_step)

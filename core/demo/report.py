@@ -22,7 +22,7 @@ from .pictures import FILES, draw
 from .simulation import simulate
 
 if TYPE_CHECKING:
-    from .microcircuit import Quantity
+    from .microcircuit import DelaysOf, Quantity
     from .simulation import Activity
 
 SUMMARY = "summary.json"
@@ -38,12 +38,13 @@ def run(
     *,
     pictures: bool = True,
     devices: int = 1,
+    delays_of: DelaysOf = "neuron",
 ) -> Activity:
     """Simulate the microcircuit and print what it is, does and did.
 
     Parameters
     ----------
-    scale, duration, transient, seed, backend, devices
+    scale, duration, transient, seed, backend, devices, delays_of
         As for `simulate`.
     out : path, optional
         Folder for the pictures and `summary.json`; without one, neither is made.
@@ -63,7 +64,9 @@ def run(
     if folder:
         drawn = FILES if pictures else ()
         check_writable(*(folder / name for name in (*drawn, SUMMARY)))
-    activity = simulate(scale, duration, transient, seed, backend, _say, devices)
+    activity = simulate(
+        scale, duration, transient, seed, backend, _say, devices, delays_of
+    )
     _say("")
     _say(table(activity))
     _say("")
@@ -117,6 +120,7 @@ def summary(
         "peak_memory_bytes": peak_memory(),
         "seed": seed,
         "scale": scale,
+        "delays_of": network.delays_of,
         "backend": backend or explain("weighted", grid=grid).backend,
         "versions": {
             "draw": DRAW_VERSION,

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from jax.sharding import Mesh
 
-    from synjit.cut import Cut
     from synjit.sharding import ShardedMatrix
 
-    from .microcircuit import Array, Network, Quantity
+    from .microcircuit import Array, DelaysOf, Network, Quantity
 
 BAR = 24  # characters of the progress bar
 SLICE_MS = 100  # the compiled loop hands back to Python this often
@@ -98,6 +97,7 @@ def simulate(
     backend: str | None = None,
     report: Callable[[str], None] | None = None,
     devices: int = 1,
+    delays_of: DelaysOf = "neuron",
 ) -> Activity:
     """Run the network for `transient`, then for `duration`, and measure the latter.
 
@@ -123,6 +123,9 @@ def simulate(
         The network is cut over so many of ``jax.devices()``, those of other processes
         among them: each has a share of every population. The spikes are the same,
         however many there are.
+    delays_of : {"neuron", "synapse"}
+        Whether a neuron has one delay, which costs least, or each synapse its own, as
+        published.
 
     Returns
     -------
@@ -137,7 +140,7 @@ def simulate(
     warmup = _milliseconds("transient", transient, least=0)
     length = _milliseconds("duration", duration, least=1)
     mesh = _mesh(devices)
-    network = build(scale, seed)
+    network = build(scale, seed, delays_of=delays_of)
     say(str(network))
     if devices > 1:
         say(f"  on {devices} devices, {sum(network.sizes) / devices:,.0f} neurons each")
@@ -147,14 +150,14 @@ def simulate(
         for size, p in zip(network.sizes, populations, strict=True)
     )
     matrix = connections(network, backend).shard(mesh, rows="neurons")
-    state = _initial_state(network, matrix.columns)
-    program = _compiler(network, matrix, sampled, say)
+    state = _initial_state(network, matrix)
+    program = _compiler(network, matrix, state, sampled, say)
 
     wall = 0.0
     counts: list[np.ndarray] = []
     spikes: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in populations]
     for first, size in _slices(warmup, length):
-        advance = program(size, state)
+        advance = program(size)
         start = time.perf_counter()
         state, record = advance(state)
         count = np.asarray(record.counts)  # waits for the result
@@ -224,39 +227,49 @@ def _mesh(devices: int) -> Mesh:
     return jax.make_mesh((devices,), ("neurons",), auto, devices=found[:devices])
 
 
-def _initial_state(network: Network, cut: Cut) -> State:
+def _initial_state(network: Network, matrix: ShardedMatrix) -> State:
     """Drawn potentials, no synaptic currents, no spikes yet."""
-    par = network.parameters
+    par, cut = network.parameters, matrix.columns
     above_rest = np.concatenate(network.v0) - par.v_rest.to_decimal(u.mV)
     rates = [p.published_rate.to_decimal(u.Hz) for p in par.populations]
+    everywhere = NamedSharding(cut.mesh, PartitionSpec())
     neurons = Neurons(
         cut.place(above_rest.astype(np.float32)),
         cut.place(np.zeros(len(above_rest), np.float32)),
         jax.jit(lambda: no_spikes(cut.length), out_shardings=cut.sharding())(),
+        jax.device_put(np.int32(0), everywhere),
+        matrix.ring() if network.delays_of == "synapse" else None,
     )
-    everywhere = NamedSharding(cut.mesh, PartitionSpec())
     return State(neurons, jax.device_put(np.array(rates, np.float32), everywhere))
 
 
 def _compiler(
     network: Network,
     matrix: ShardedMatrix,
+    start: State,
     sampled: tuple[int, ...],
     say: Callable[[str], None],
-) -> Callable[[int, State], Callable[[State], tuple[State, Record]]]:
+) -> Callable[[int], Callable[[State], tuple[State, Record]]]:
     """Compile the loop ahead of time, once for every length of a slice."""
     cut = matrix.columns
-    delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
+    delays = None
+    if network.delays:
+        delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
     # Populations count from 1 on; 0 is what fills up the devices' shares.
     count = len(network.sizes)
     populations = cut.place(np.repeat(np.arange(1, count + 1), network.sizes))
     millisecond = _make_millisecond(network, matrix, sampled)
+    like_start = jax.tree.map(lambda array: array.sharding, start)
     everywhere = NamedSharding(cut.mesh, PartitionSpec())
-    shardings = (State(Neurons(*[cut.sharding()] * 3), everywhere), everywhere)
 
-    @partial(jax.jit, static_argnames="length", out_shardings=shardings)
+    @partial(
+        jax.jit,
+        static_argnames="length",
+        donate_argnames="state",  # with a ring of 20 MB
+        out_shardings=(like_start, everywhere),
+    )
     def loop(
-        state: State, delays: Array, populations: Array, length: int
+        state: State, delays: Array | None, populations: Array, length: int
     ) -> tuple[State, Record]:
         return lax.scan(
             lambda s, _: millisecond(s, delays, populations), state, length=length
@@ -264,12 +277,12 @@ def _compiler(
 
     programs: dict[int, Any] = {}
 
-    def program(length: int, state: State) -> Callable[[State], tuple[State, Record]]:
+    def program(length: int) -> Callable[[State], tuple[State, Record]]:
         if length not in programs:
-            start = time.perf_counter()
-            lowered = loop.lower(state, delays, populations, length=length)
+            begin = time.perf_counter()
+            lowered = loop.lower(start, delays, populations, length=length)
             programs[length] = lowered.compile()
-            elapsed = time.perf_counter() - start
+            elapsed = time.perf_counter() - begin
             say(f"  compiled a loop over {length} ms in {elapsed:.1f} s")
         return lambda state: programs[length](state, delays, populations)
 
@@ -288,10 +301,13 @@ def _make_millisecond(
     step = make_step(network, matrix)
 
     def millisecond(
-        state: State, delays: Array, populations: Array
+        state: State, delays: Array | None, populations: Array
     ) -> tuple[State, Record]:
         direct = background + lost_input @ state.rates
-        driven = jnp.pad(drive(network, direct), (1, 0))[populations]
+        # What only fills up the devices' shares never spikes.
+        driven = jnp.pad(drive(network, direct), (1, 0), constant_values=-jnp.inf)[
+            populations
+        ]
         neurons, _ = lax.scan(
             lambda n, _: (step(n, delays, driven), None),
             state.neurons,
