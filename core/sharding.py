@@ -182,7 +182,7 @@ class ShardedMatrix(RandomMatrix):
                 f"S.columns.place(x) brings it into that of the devices, ({length},)"
             )
         x, unit = validation.check_operand(value, "x", self.shape, False, axes)
-        _check_batch(self.columns, x.shape[1] if axes == 2 else None)
+        _check_batch("x", self.columns, x.shape[1] if axes == 2 else None)
         result = _multiply(self, x, events=events, backend=dispatch.resolve(None))
         result, own = units.split(result)
         return units.attach(result, own, unit)
@@ -203,7 +203,7 @@ class ShardedMatrix(RandomMatrix):
             The matrix is cut over columns, or the batch cannot be cut evenly.
         """
         self._check_delivers()
-        _check_batch(self.rows, batch)
+        _check_batch("a ring", self.rows, batch)
         made = self.matrix.ring(batch, slots)
         number, unit = made.columns()
         shape = (number.shape[0], self.shape[0], number.shape[2])
@@ -295,11 +295,11 @@ def _names(given: Axes, what: str, mesh: Mesh) -> tuple[str, ...]:
     return names
 
 
-def _check_batch(cut: Cut, batch: int | None) -> None:
+def _check_batch(name: str, cut: Cut, batch: int | None) -> None:
     number = size(cut.mesh, cut.batch)
     if batch is not None and batch % number:
         raise ValueError(
-            f"there must be a multiple of {number} vectors to be cut over "
+            f"{name} must have a multiple of {number} vectors to be cut over "
             f"batch={cut.batch}, got {batch}"
         )
 

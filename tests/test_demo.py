@@ -7,6 +7,7 @@ import json
 
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -158,15 +159,20 @@ def test_a_delay_longer_than_the_memory_for_spikes_is_refused():
         make_step(network, connections(network, None))
 
 
-def test_a_step_keeps_its_dtypes_under_x64(x64):
-    network = build(0.005)
-    step = make_step(network, connections(network, None))
+@pytest.mark.parametrize("delays_of", ["neuron", "synapse"])
+def test_a_step_keeps_its_dtypes_under_x64(delays_of, x64):
+    network = build(0.005, delays_of=delays_of)
+    matrix = connections(network, None)
+    step = make_step(network, matrix)
     floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
     words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
     delays = jax.ShapeDtypeStruct(floats.shape, np.uint8)
-    neurons = Neurons(floats, floats, words)
+    time = jax.ShapeDtypeStruct((), np.int32)
+    ring = jax.eval_shape(matrix.ring) if delays_of == "synapse" else None
+    neurons = Neurons(floats, floats, words, time, ring)
     after = jax.eval_shape(step, neurons, delays, floats)
-    assert [leaf.dtype for leaf in after] == [leaf.dtype for leaf in neurons]
+    dtypes = [[leaf.dtype for leaf in jax.tree.leaves(n)] for n in (neurons, after)]
+    assert dtypes[0] == dtypes[1]
 
 
 # --- runs -------------------------------------------------------------------------
@@ -182,6 +188,43 @@ def test_the_same_seed_gives_the_same_spikes(activity):
 def test_several_devices_give_the_same_spikes(activity, devices):
     assert any(size % devices for size in activity.network.sizes)
     assert same_spikes(activity, simulate(**SMALL, seed=1, devices=devices))
+
+
+@pytest.fixture(scope="module")
+def of_synapses():
+    return simulate(**SMALL, seed=1, delays_of="synapse")
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_delays_of_synapses_on_several_devices(of_synapses, activity, devices):
+    several = simulate(**SMALL, seed=1, devices=devices, delays_of="synapse")
+    assert of_synapses.counts.sum() > 100
+    assert same_spikes(of_synapses, several)
+    assert not same_spikes(of_synapses, activity)
+
+
+def test_a_spike_arrives_by_the_delays_of_its_synapses():
+    """Current of each step after one spike, beside what the matrix says."""
+    network = build(0.005, delays_of="synapse")
+    matrix = connections(network, None)
+    step = jax.jit(make_step(network, matrix))
+    n = sum(network.sizes)
+    above = np.zeros(n, np.float32)
+    above[7] = 20.0  # mV above rest: spikes in the first step, and no other does
+    neurons = Neurons(above, np.zeros(n), no_spikes(n), jnp.int32(0), matrix.ring())
+    spike = jnp.arange(n) == 7
+    ring = matrix.deliver(spike, matrix.ring(), 0)
+    decay = np.exp(-0.1 / 0.5)
+    before = np.zeros(n)
+    arrived = 0
+    for now in range(40):
+        neurons = step(neurons, None, np.zeros(n, np.float32))
+        got = np.asarray(neurons.current) - decay * before
+        expected = np.asarray(ring.value[now].to_decimal(u.pA))
+        assert np.allclose(got, expected, atol=1e-2), now
+        arrived += np.count_nonzero(expected)
+        before = np.asarray(neurons.current)
+    assert arrived > 20
 
 
 def test_another_seed_gives_others(activity):
@@ -289,6 +332,11 @@ def test_bad_transient(transient):
 def test_bad_seed(seed):
     with pytest.raises(ValueError, match=f"seed must be an integer .*, got {seed}"):
         run(scale=0.02, seed=seed)
+
+
+def test_bad_delays():
+    with pytest.raises(ValueError, match="must be 'neuron' or 'synapse', got 'axon'"):
+        run(scale=0.02, duration=10, delays_of="axon")
 
 
 @pytest.mark.parametrize("devices", [0, 1.5, 1000])

@@ -4,11 +4,11 @@
 A tile is a range of rows with all delays of a law, and a cell is one row, one vector
 and one delay of it: number ``(delay << stride) + row * batch + vector``, with delays
 counted from the shortest. Where few columns are active, most cells stay empty, and
-most others are met once. Connections are therefore listed first. A bit for the hash of
-each cell tells those that are met once, and go straight to the ring, from those that
-may be met again, which are summed up in a table. Where connections are many, every cell
-has an accumulator instead. Either way, a connection costs the same in a ring of any
-number of slots.
+most others are met once. Connections are therefore listed first. To count how often the
+hash of each cell is met tells those that are met once, and go straight to the ring,
+from those that may be met again, which are summed up in a table. Where connections are
+many, every cell has an accumulator instead. Either way, a connection costs the same in
+a ring of any number of slots.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ from .intrinsics import (
     malloc,
     pointer_at,
     prefer_wide_vectors,
+    prefetch_entry,
     shift_right,
     stack_words,
 )
 from .out_degree import is_fixed
 from .weights import HELD, HOLD, weigh
 
+u8 = np.uint8
 u32 = np.uint32
-u64 = np.uint64
 
 DELAY_WORDS = 2 * LANES
 MOST_CELLS = 1 << 32
 GROUP = 1 << 15  # connections that are listed at a time, where cells are accumulators
-BLOCK = 1024  # connections that are added to the ring at a time
-BLOCK_WORDS = 2 * BLOCK  # of 64-bit numbers
-BITS = 16  # for each connection in a list
+STEP = 32  # connections that are added to the ring at a time
+STEP_WORDS = 2 * STEP  # of 64-bit numbers
+AHEAD = 64  # connections before which the memory of one is fetched
+BYTES = 16  # counters for each connection in a list
 MOST_BITS = 31  # of their number
 _HASH = u32(0x9E3779B1)  # odd, 2**32 over the golden ratio
 
@@ -158,71 +160,89 @@ def _at(cell, ring_place):
     return slot * slot_size + offset + within
 
 
+@njit(forceinline=True)
+def _hash(cell, down):
+    return shift_right(u32(cell * _HASH), down)
+
+
+@njit(forceinline=True)
+def _met_again(met, h):
+    """Count to more than once, of which it does not matter how often."""
+    met[h] = (met[h] << u8(1) | u8(1)) & u8(3)
+
+
 @njit(forceinline=False, _nrt=False)
-def _places(cells, count, ring_place, places):
-    """Give the numbers of cells in the ring, in a loop without a branch."""
+def _count(cells, down, met, hashes):
+    """Count how often the hash of a cell is met: 0, 1, or 3 for more often."""
     prefer_wide_vectors()
     arrays_are_distinct()
-    for t in range(np.uint64(count)):
-        places[t] = _at(cells[t], ring_place)
+    whole = cells.size // STEP * STEP
+    for first in range(0, whole, STEP):
+        for t in range(STEP):
+            hashes[t] = _hash(cells[first + t], down)
+        for t in range(STEP):
+            _met_again(met, hashes[t])
+    for t in range(whole, cells.size):
+        _met_again(met, _hash(cells[t], down))
 
 
 @njit(forceinline=False, _nrt=False)
-def _weights(z, count, loc, scale, values):
-    """Weigh connections one by one."""
-    prefer_wide_vectors()
-    arrays_are_distinct()
-    for t in range(np.uint64(count)):
-        values[t] = weighted_sum(np.int32(1), z[t], loc, scale, values.dtype.type)
-
-
-@njit(forceinline=False, _nrt=False)
-def _add(places, values, count, ring):
-    """Add to the ring, and do nothing else in this loop, which waits for memory."""
-    for t in range(count):
-        ring[places[t]] += values[t]
-
-
-@njit
-def _add_list(cells, z, ring_place, loc, scale, ring):
-    """Add connections that all have a cell of their own."""
-    places = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(np.int64)
-    values = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(ring.dtype)
-    for first in range(0, cells.size, BLOCK):
-        count = min(BLOCK, cells.size - first)
-        _places(cells[first:], count, ring_place, places)
-        _weights(z[first:], count, loc, scale, values)
-        _add(places, values, count, ring)
-
-
-@njit
-def _add_met_once(cells, z, seen, again, down, ring_place, loc, scale, ring):
+def _add_met_once(
+    cells, z, met, down, ring_place, loc, scale, ring, hashes, places, values
+):
     """Add the connections whose cell is met once, and move the others to the front.
 
-    Returns the number of the others.
+    Parameters
+    ----------
+    cells, z
+        Of ``list_connections``; of the others, those first.
+    met, down
+        Of ``_count``. If ``met`` is empty, no cell is met twice.
+    ring_place, loc, scale, ring
+        As of ``deliver_tile``.
+    hashes, places, values : uint32, int64 and float arrays (STEP,)
+
+    Returns
+    -------
+    int
+        Number of the others.
     """
-    places = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(np.int64)
-    values = carray(stack_words(BLOCK_WORDS), (BLOCK_WORDS,)).view(ring.dtype)
-    for t in range(cells.size):
-        h = shift_right(u32(cells[t] * _HASH), down)
-        word, bit = h >> u32(6), u64(1) << u64(h & u32(63))
-        again[word] |= seen[word] & bit
-        seen[word] |= bit
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    real = ring.dtype.type
     others = 0
-    nothing = ring.dtype.type(-0.0)  # to add it is to leave alone
-    for first in range(0, cells.size, BLOCK):
-        count = min(BLOCK, cells.size - first)
-        _places(cells[first:], count, ring_place, places)
-        _weights(z[first:], count, loc, scale, values)
-        for t in range(count):
+    all_once = met.size == 0
+    whole = cells.size // STEP * STEP
+    for first in range(0, whole, STEP):
+        # Loops of constant length, which are vectors without a rest. Of memory that no
+        # cache near the core holds, what comes later is fetched into the second level:
+        # the first has no room for it.
+        ahead = min(first + AHEAD, whole - STEP)
+        for t in range(STEP):
+            places[t] = _at(cells[ahead + t], ring_place)
+        for t in range(STEP):
+            prefetch_entry(ring, places[t])
+        for t in range(STEP):
             cell = cells[first + t]
-            h = shift_right(u32(cell * _HASH), down)
-            is_other = (again[h >> u32(6)] >> u64(h & u32(63))) & u64(1)
-            values[t] = nothing if is_other else values[t]
+            hashes[t] = _hash(cell, down)
+            places[t] = _at(cell, ring_place)
+            values[t] = weighted_sum(np.int32(1), z[first + t], loc, scale, real)
+        for t in range(STEP):
+            if all_once or met[hashes[t]] == 1:
+                ring[places[t]] += values[t]
+            else:
+                cells[others] = cells[first + t]
+                z[others] = z[first + t]
+                others += 1
+    for t in range(whole, cells.size):
+        cell, own_z = cells[t], z[t]
+        if all_once or met[_hash(cell, down)] == 1:
+            value = weighted_sum(np.int32(1), own_z, loc, scale, real)
+            ring[_at(cell, ring_place)] += value
+        else:
             cells[others] = cell
-            z[others] = z[first + t]
-            others += np.int64(is_other)
-        _add(places, values, count, ring)
+            z[others] = own_z
+            others += 1
     return others
 
 
@@ -231,7 +251,7 @@ def _add_table(cells, z, names, sums, down, ring_place, loc, scale, ring):
     """Add connections that may share their cells, in a table of zeros to begin with."""
     real, mask = ring.dtype.type, names.size - 1
     for t in range(cells.size):
-        i = np.int64(shift_right(u32(cells[t] * _HASH), down))
+        i = np.int64(_hash(cells[t], down))
         while sums[i] != 0 and names[i] != cells[t]:
             i = (i + 1) & mask
         names[i] = cells[t]
@@ -311,27 +331,31 @@ def deliver_tile(
     count = list_connections(
         matrix, table, flags, batch, active, low, high, stride, cells, z
     )
-    if active.size == 1 and batch == 1:  # no cell is met twice
-        _add_list(cells[:count], z[:count], place, loc, scale, ring)
-        free(memory)
-        return True
-    done = _deliver_list(cells[:count], z[:count], place, loc, scale, ring)
+    alone = active.size == 1 and batch == 1  # then no cell is met twice
+    done = _deliver_list(cells[:count], z[:count], alone, place, loc, scale, ring)
     free(memory)
     return done
 
 
 @njit
-def _deliver_list(cells, z, place, loc, scale, ring):
-    exponent = min(max(np.int64(6), _log2(BITS * cells.size)), MOST_BITS)
-    words = (np.int64(1) << exponent) >> 6
-    memory = malloc(16 * words)
-    if memory == 0:
+def _deliver_list(cells, z, alone, place, loc, scale, ring):
+    """Add a list of connections; returns whether there was memory for it."""
+    exponent = min(_log2(BYTES * cells.size), MOST_BITS)
+    size = np.int64(0) if alone else np.int64(1) << exponent
+    memory = malloc(size)
+    if memory == 0 and size > 0:
         return False
-    bits = carray(pointer_at(memory, u64), (2 * words,))
-    bits[:] = 0
-    seen, again = bits[:words], bits[words:]
+    met = carray(pointer_at(memory, u8), (size,))
+    met[:] = 0
     down = u32(32 - exponent)
-    others = _add_met_once(cells, z, seen, again, down, place, loc, scale, ring)
+    hashes = carray(stack_words(STEP), (STEP,))
+    if not alone:
+        _count(cells, down, met, hashes)
+    places = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(np.int64)
+    values = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(ring.dtype)
+    others = _add_met_once(
+        cells, z, met, down, place, loc, scale, ring, hashes, places, values
+    )
     free(memory)
     if others == 0:
         return True

@@ -83,6 +83,32 @@ shift_left, shift_right = _shift("shl"), _shift("lshr")
 
 
 @intrinsic
+def prefetch_entry(typingctx, array, index):
+    """Fetch the cache line of an entry of a one-dimensional array, to the second level.
+
+    Not to the first, and not to be written: on a Zen 4, such requests are dropped where
+    there are more than it has room for.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        place = builder.bitcast(
+            builder.gep(data, [args[1]]), ir.IntType(8).as_pointer()
+        )
+        word = ir.IntType(32)
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [place.type, word, word, word]),
+            "llvm.prefetch.p0",
+        )
+        # To read; to keep in the caches from the second level on; data.
+        builder.call(prefetch, [place, *(ir.Constant(word, c) for c in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
+@intrinsic
 def prefer_wide_vectors(typingctx):
     """Request 512-bit vectors in the calling function, if the CPU has them.
 
