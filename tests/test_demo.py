@@ -2,6 +2,7 @@
 """The microcircuit at a fiftieth and a tenth of its size."""
 
 import contextlib
+import dataclasses
 import io
 import json
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from synjit.demo import Parameters, build, run, simulate
+from synjit.demo import Parameters, build, run, simulate, statistics
 from synjit.demo.dynamics import (
     Neurons,
     arriving,
@@ -274,11 +275,14 @@ def test_run_tells_and_draws(report):
     assert "100 of 100 ms" in said
     assert "peak memory" in said
     assert table(activity) in said
+    starts = {"png": b"\x89PNG", "svg": b"<?xml"}
     for name in ("raster", "rates", "activity"):
-        path = folder / f"{name}.png"
-        assert str(path) in said
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert path.stat().st_size > 10_000
+        for kind, start in starts.items():
+            path = folder / f"{name}.{kind}"
+            assert str(path) in said
+            assert path.read_bytes().startswith(start)
+            assert path.stat().st_size > 10_000
+    assert b"scale 0.02, seed 1, a delay" in (folder / "rates.svg").read_bytes()
 
 
 def test_run_leaves_a_summary(report):
@@ -298,12 +302,58 @@ def test_run_leaves_a_summary(report):
     assert summary["versions"]["jax"] == jax.__version__
 
 
+def test_a_small_network_is_not_compared(activity):
+    text = table(activity)
+    line = text.splitlines()[3].split()
+    assert line[:5] == ["L4E", "438", f"{activity.rates[2]:.3f}", "-", "-"]
+    assert "Not compared with the published rates: below scale 0.2" in text
+
+
 def test_table_compares_with_the_published_rates(activity):
-    line = table(activity).splitlines()[3].split()
+    large = dataclasses.replace(
+        activity, network=dataclasses.replace(activity.network, scale=0.2)
+    )
+    text = table(large)
     deviation = activity.rates[2] / 4.414 - 1
-    assert line == [
-        *("L4E", "438", f"{activity.rates[2]:.3f}", "4.414", f"{deviation:+.1%}")
-    ]
+    line = text.splitlines()[3].split()
+    assert line[3:5] == ["4.414", f"{deviation:+.1%}"]
+    assert "Not compared" not in text
+
+
+def test_statistics_of_poisson_trains():
+    """Independent, with a CV of 1, and as many spikes as their variance."""
+    rng = np.random.default_rng(0)
+    number, ms = 50, 100_000
+    spiked = rng.random((ms * 10, number)) < 0.001  # 10 spikes/s, in steps of 0.1 ms
+    steps, ids = np.nonzero(spiked)
+    times = (steps + 1) / 10
+    counts = spiked.sum(axis=1).reshape(ms, 10).sum(axis=1)
+    assert np.allclose(statistics.single_rates(ids, number, ms), 10, rtol=0.15)
+    assert statistics.interval_variation(times, ids, number).mean() == pytest.approx(
+        1, abs=0.02
+    )
+    pairs = statistics.correlations(times, ids, number, ms)
+    assert len(pairs) == number * (number - 1) // 2
+    assert abs(pairs.mean()) < 1e-3
+    assert statistics.synchrony(counts) == pytest.approx(1, abs=0.03)
+
+
+def test_statistics_of_neurons_in_step():
+    """All spike at once, every 10 ms; the last two never do, or twice."""
+    ms, number = 1000, 5
+    times = np.repeat(np.arange(10.0, ms + 1, 10), 3)
+    ids = np.tile([0, 1, 2], 100)
+    times, ids = np.append(times, [3.0, 5.0]), np.append(ids, [4, 4])
+    order = np.argsort(times, kind="stable")
+    times, ids = times[order], ids[order]
+    assert statistics.single_rates(ids, number, ms).tolist() == [100, 100, 100, 0, 2]
+    variation = statistics.interval_variation(times, ids, number)
+    assert np.allclose(variation, 0)
+    assert len(variation) == 3
+    pairs = statistics.correlations(times, ids, 4, ms)
+    assert np.allclose(pairs, 1)
+    assert len(pairs) == 3
+    assert np.isnan(statistics.synchrony(np.zeros(30, int)))
 
 
 @pytest.mark.parametrize("scale", [0, -0.5, 1.5, float("nan"), float("inf")])

@@ -31,6 +31,9 @@ Quantity = Any  # a number with a brainunit unit
 # Whose delays are drawn: of each neuron, for all its synapses, or of each synapse.
 DelaysOf = Literal["neuron", "synapse"]
 
+# Smaller networks have other rates than the full one, however they are compensated.
+LEAST_COMPARABLE = 0.2
+
 BYTES_PER_SYNAPSE = 8  # if it were stored: a row index and a weight
 MAX_SEED = 2**25 - 1  # keeps every block's seed below 2**31
 
@@ -60,8 +63,8 @@ class Parameters(NamedTuple):
     """
 
     populations: tuple[Population, ...] = (
-        Population("L23E", 20683, 1600, -68.28 * u.mV, 5.36 * u.mV, 0.903 * u.Hz),
-        Population("L23I", 5834, 1500, -63.16 * u.mV, 4.57 * u.mV, 2.965 * u.Hz),
+        Population("L2/3E", 20683, 1600, -68.28 * u.mV, 5.36 * u.mV, 0.903 * u.Hz),
+        Population("L2/3I", 5834, 1500, -63.16 * u.mV, 4.57 * u.mV, 2.965 * u.Hz),
         Population("L4E", 21915, 2100, -63.33 * u.mV, 4.74 * u.mV, 4.414 * u.Hz),
         Population("L4I", 5479, 1900, -63.45 * u.mV, 4.94 * u.mV, 5.876 * u.Hz),
         Population("L5E", 4850, 2000, -63.11 * u.mV, 4.94 * u.mV, 7.569 * u.Hz),
@@ -158,7 +161,7 @@ class Parameters(NamedTuple):
             return self.weight * self.inhibitory_factor
         names = self.populations[target].name, self.populations[source].name
         return self.weight * (
-            self.l4e_to_l23e_factor if names == ("L23E", "L4E") else 1.0
+            self.l4e_to_l23e_factor if names == ("L2/3E", "L4E") else 1.0
         )
 
 
@@ -181,6 +184,7 @@ class Network:
 
     parameters: Parameters
     scale: float
+    seed: int
     sizes: tuple[int, ...]
     blocks: tuple[Block, ...]
     background: tuple[Quantity, ...]  # direct currents
@@ -202,6 +206,11 @@ class Network:
             f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB;"
             f" a delay for each {self.delays_of}"
         )
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it is large enough to have about the rates of the full network."""
+        return self.scale >= LEAST_COMPARABLE
 
     @property
     def expected_synapses(self) -> float:
@@ -288,6 +297,7 @@ def build(
     return Network(
         parameters=par,
         scale=scale,
+        seed=seed,
         sizes=sizes,
         blocks=tuple(blocks),
         background=tuple(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import brainunit as u
 import numpy as np
 
+from synjit import __version__
 from synjit.files import write_whole
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's blue and vermilion: apart for colour-blind readers and in grey.
 COLOURS = {True: "#0072B2", False: "#D55E00"}
-FILES = ("raster.png", "rates.png", "activity.png")
+NAMES = ("raster", "rates", "activity")
+FORMATS = ("png", "svg")
+FILES = tuple(f"{name}.{kind}" for name in NAMES for kind in FORMATS)
 KINDS = {True: "excitatory", False: "inhibitory"}
 RASTER_MS = 400  # the most that is shown of the raster and of the activity
 BIN_MS = 2  # of the activity
@@ -34,7 +37,7 @@ STYLE = {
 
 
 def draw(activity: Activity, folder: str | Path) -> list[Path]:
-    """Write all pictures as PNG files.
+    """Write all pictures, as PNG and as SVG files.
 
     Parameters
     ----------
@@ -56,15 +59,28 @@ def draw(activity: Activity, folder: str | Path) -> list[Path]:
     paths = []
     sizes = ((7.0, 6.0), (7.0, 3.4), (7.0, 7.2))
     painters = (_raster, _rates, _activity)
-    for name, size, paint in zip(FILES, sizes, painters, strict=True):
+    for name, size, paint in zip(NAMES, sizes, painters, strict=True):
         with rc_context(STYLE):
             figure = Figure(figsize=size)
             paint(figure, activity)
-            picture = BytesIO()
-            figure.savefig(picture, format="png")
-            paths.append(folder / name)
-            write_whole(paths[-1], picture.getvalue())
+            figure.supxlabel(
+                _origin(activity), x=0.01, ha="left", fontsize=5, color="0.5"
+            )
+            for kind in FORMATS:
+                picture = BytesIO()
+                figure.savefig(picture, format=kind)
+                paths.append(folder / f"{name}.{kind}")
+                write_whole(paths[-1], picture.getvalue())
     return paths
+
+
+def _origin(activity: Activity) -> str:
+    """What a picture is of, in a line."""
+    network = activity.network
+    return (
+        f"cortical microcircuit, scale {network.scale:g}, seed {network.seed}, a delay "
+        f"for each {network.delays_of}; synjit {__version__}"
+    )
 
 
 def _raster(figure: Any, activity: Activity) -> None:
@@ -85,6 +101,7 @@ def _raster(figure: Any, activity: Activity) -> None:
             markersize=2.4,
             markeredgewidth=0,
             color=colour,
+            rasterized=True,
         )
         centres.append(top - activity.sampled[p] / 2)
         top -= activity.sampled[p]
@@ -103,7 +120,7 @@ def _raster(figure: Any, activity: Activity) -> None:
 
 
 def _rates(figure: Any, activity: Activity) -> None:
-    """Mean rates beside the published ones."""
+    """Mean rates, beside the published ones if they can be compared."""
     axes = figure.add_subplot()
     populations = activity.network.parameters.populations
     places = np.arange(len(populations))
@@ -119,17 +136,18 @@ def _rates(figure: Any, activity: Activity) -> None:
             label=f"this run, {KINDS[kind]}",
         )
         axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=1)
-    bars = axes.bar(
-        places + width / 2,
-        published,
-        width,
-        color="white",
-        edgecolor="0.35",
-        hatch="////",
-        linewidth=0.8,
-        label="published",
-    )
-    axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=1, color="0.35")
+    if activity.network.is_comparable:
+        bars = axes.bar(
+            places + width / 2,
+            published,
+            width,
+            color="white",
+            edgecolor="0.35",
+            hatch="////",
+            linewidth=0.8,
+            label="NEST, direct current",
+        )
+        axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=1, color="0.35")
     axes.set_xticks(places, _names(activity))
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("mean rate (spikes/s)")

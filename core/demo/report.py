@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import brainunit as u
 
@@ -17,9 +18,10 @@ from synjit.files import check_writable, write_whole
 from synjit.reference import DRAW_VERSION
 
 from .dynamics import connections
-from .microcircuit import BYTES_PER_SYNAPSE
+from .microcircuit import BYTES_PER_SYNAPSE, LEAST_COMPARABLE
 from .pictures import FILES, draw
 from .simulation import simulate
+from .statistics import COMPARED, correlations, interval_variation, synchrony
 
 if TYPE_CHECKING:
     from .microcircuit import DelaysOf, Quantity
@@ -76,23 +78,21 @@ def run(
             _say(f"picture: {path}")
     if folder:
         path = folder / SUMMARY
-        numbers = summary(activity, scale=scale, seed=seed, backend=backend)
+        numbers = summary(activity, backend)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, (json.dumps(numbers, indent=1) + "\n").encode())
         _say(f"summary: {path}")
     return activity
 
 
-def summary(
-    activity: Activity, *, scale: float, seed: int, backend: str | None
-) -> dict[str, Any]:
+def summary(activity: Activity, backend: str | None) -> dict[str, Any]:
     """What was simulated, on what, and what came out, for JSON.
 
     Parameters
     ----------
     activity : Activity
-    scale, seed, backend
-        As given to `simulate`. Without a backend, the one that was chosen is named.
+    backend : str or None
+        As given to `simulate`. Without one, the one that was chosen is named.
 
     Returns
     -------
@@ -102,11 +102,16 @@ def summary(
     network = activity.network
     populations = network.parameters.populations
     grid = connections(network, backend).grid
+    measured = measures(activity)
     return {
         "populations": [p.name for p in populations],
         "sizes": list(network.sizes),
         "rates": activity.rates.tolist(),
         "published_rates": [p.published_rate.to_decimal(u.Hz) for p in populations],
+        "comparable_with_published": network.is_comparable,
+        "interval_variation": [_number(m.variation) for m in measured],
+        "correlations": [_number(m.correlation) for m in measured],
+        "synchrony": [_number(m.synchrony) for m in measured],
         "neurons": sum(network.sizes),
         "synapses": round(network.expected_synapses),
         "stored_synapses_would_take_bytes": round(
@@ -118,8 +123,8 @@ def summary(
         "seconds_per_biological_second": activity.wall_seconds
         / (activity.duration_ms * 1e-3),
         "peak_memory_bytes": peak_memory(),
-        "seed": seed,
-        "scale": scale,
+        "seed": network.seed,
+        "scale": network.scale,
         "delays_of": network.delays_of,
         "backend": backend or explain("weighted", grid=grid).backend,
         "versions": {
@@ -131,17 +136,72 @@ def summary(
 
 
 def table(activity: Activity) -> str:
-    """Mean rates beside the published ones, as text."""
-    lines = ["population  neurons  rate (spikes/s)  published  deviation"]
-    network = activity.network
-    for p, population in enumerate(network.parameters.populations):
-        size, rate = network.sizes[p], activity.rates[p]
-        published = population.published_rate.to_decimal(u.Hz)
+    """Mean rates beside the published ones, and how regular and synchronous, as text.
+
+    The published rates are those of the NEST reference implementation, whose input is
+    the same direct current.
+    CV is that of the inter-spike intervals of a neuron, on average; corr is the mean
+    correlation of pairs of neurons, in bins of 2 ms; var/mean is that of the
+    population's spikes in bins of 3 ms.
+    """
+    header = "population  neurons  rate (spikes/s)   NEST, DC  deviation    CV"
+    lines = [f"{header}  1000 corr  var/mean"]
+    for p, row in enumerate(measures(activity)):
+        size = activity.network.sizes[p]
+        published = deviation = "-"
+        if activity.network.is_comparable:
+            published = f"{row.published:.3f}"
+            deviation = f"{row.rate / row.published - 1:+.1%}"
         lines.append(
-            f"{population.name:10s}  {size:7,d}  {rate:15.3f}  {published:9.3f}"
-            f"  {rate / published - 1:+9.1%}"
+            f"{row.name:10s}  {size:7,d}  {row.rate:15.3f}  {published:>9s}"
+            f"  {deviation:>9s}  {_cell(row.variation, 4, 2)}"
+            f"  {_cell(1e3 * row.correlation, 9, 1)}  {_cell(row.synchrony, 8, 1)}"
+        )
+    if not activity.network.is_comparable:
+        lines.append(
+            f"Not compared with the published rates: below scale {LEAST_COMPARABLE},"
+            " what neurons share of\ntheir inputs grows as in-degrees shrink, and with"
+            " it their correlations, which no choice of\nweights or drive makes up for"
+            " (S. J. van Albada, M. Helias and M. Diesmann, PLoS Computational\nBiology"
+            " 11 (2015) e1004490); populations burst together, above all L2/3E."
         )
     return "\n".join(lines)
+
+
+def _cell(value: float, width: int, digits: int) -> str:
+    return f"{'-' if math.isnan(value) else f'{value:.{digits}f}':>{width}s}"
+
+
+class Measures(NamedTuple):
+    """What was measured of a population."""
+
+    name: str
+    rate: float  # spikes/s
+    published: float
+    variation: float  # of inter-spike intervals, mean coefficient
+    correlation: float  # of pairs, mean
+    synchrony: float
+
+
+def measures(activity: Activity) -> list[Measures]:
+    """Measure each population; the first 250 neurons stand for all in CV and corr."""
+    rows = []
+    for p, population in enumerate(activity.network.parameters.populations):
+        times, ids = activity.sample_times[p], activity.sample_ids[p]
+        number = min(COMPARED, activity.sampled[p])
+        pairs = correlations(times, ids, number, activity.duration_ms)
+        intervals = interval_variation(times, ids, number)
+        rows.append(
+            Measures(
+                population.name,
+                float(activity.rates[p]),
+                population.published_rate.to_decimal(u.Hz),
+                float(intervals.mean()) if intervals.size else math.nan,
+                float(pairs.mean()) if pairs.size else math.nan,
+                synchrony(activity.counts[:, p]),
+            )
+        )
+    return rows
 
 
 def _cost(activity: Activity) -> str:
@@ -158,6 +218,11 @@ def _cost(activity: Activity) -> str:
     if memory := peak_memory():
         text += f"\npeak memory {memory / 1e9:.2f} GB, Python and JAX included"
     return text
+
+
+def _number(value: float) -> float | None:
+    """A number for JSON, which has none for what was not measured."""
+    return None if math.isnan(value) else value
 
 
 def peak_memory() -> int | None:

@@ -18,6 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from .dynamics import Neurons, connections, drive, make_step, no_spikes, youngest
 from .microcircuit import build
+from .statistics import COMPARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 BAR = 24  # characters of the progress bar
 SLICE_MS = 100  # the compiled loop hands back to Python this often
-SAMPLED = 0.1  # fraction of the full-size populations whose spikes are kept
+# Fraction of the full-size populations whose spikes are kept; of small ones, as many
+# neurons as are compared.
+SAMPLED = 0.1
 SMOOTHING_MS = 100.0  # of the rates that a smaller network is compensated by
 
 
@@ -146,7 +149,7 @@ def simulate(
         say(f"  on {devices} devices, {sum(network.sizes) / devices:,.0f} neurons each")
     populations = network.parameters.populations
     sampled = tuple(
-        min(size, math.ceil(SAMPLED * p.size))
+        min(size, max(COMPARED, math.ceil(SAMPLED * p.size)))
         for size, p in zip(network.sizes, populations, strict=True)
     )
     matrix = connections(network, backend).shard(mesh, rows="neurons")
