@@ -3,12 +3,14 @@
 
     python benchmarks/microcircuit_nest.py --seed 55 --out build/nest/55.npz
 
-in an environment with NEST (``make bench-nest`` makes it). Writes all spikes, and prints
-as one line of JSON the seconds that building and simulating took, wall and processor
-time, and the memory. As published: a fixed total number of synapses between each two
-populations, several to a pair allowed; weights that keep their sign; a delay for each
-synapse, drawn again below half a step; a direct current as input (T. C. Potjans and
-M. Diesmann, Cerebral Cortex 24 (2014) 785).
+in an environment with NEST, as ``make bench-nest`` makes it. Writes all spikes, and
+prints as one line of JSON what seconds building and simulating took, of wall and of
+processor time, and the memory.
+
+As published: a fixed total number of synapses between each two populations, several to
+a pair allowed; weights that keep their sign; a delay for each synapse, drawn again below
+half a step; a direct current as input (T. C. Potjans and M. Diesmann, Cerebral Cortex
+24 (2014) 785).
 """
 
 from __future__ import annotations
@@ -141,7 +143,7 @@ def main() -> None:
         "seconds_per_biological_second": round(wall / seconds, 2),
         "processor_seconds_per_biological_second": round(cpu / seconds, 2),
         "peak_memory_bytes": peak_memory(),
-        "spikes": int(len(events["times"])),
+        "spikes": len(events["times"]),
     }
     print(json.dumps(told), flush=True)
 
