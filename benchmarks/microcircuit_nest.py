@@ -8,9 +8,9 @@ prints as one line of JSON what seconds building and simulating took, of wall an
 processor time, and the memory.
 
 As published: a fixed total number of synapses between each two populations, several to
-a pair allowed; weights that keep their sign; a delay for each synapse, drawn again below
-half a step; a direct current as input (T. C. Potjans and M. Diesmann, Cerebral Cortex
-24 (2014) 785).
+a pair allowed; weights that keep their sign; a delay for each synapse, drawn again
+below half a step; a direct current as input (T. C. Potjans and M. Diesmann, Cerebral
+Cortex 24 (2014) 785).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def populations(network: Network) -> list:
     par = network.parameters
     made = []
     for p, size, current in zip(
-        par.populations, network.sizes, network.background, strict=True
+        par.populations, network.sizes, network.direct, strict=True
     ):
         neuron = {
             "C_m": par.capacitance.to_decimal(u.pF),

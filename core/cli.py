@@ -140,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
         help="whether a neuron has one delay, or each synapse its own, as published, "
         "which takes longer (neuron)",
     )
+    demo.add_argument(
+        "--input",
+        choices=("current", "poisson"),
+        default="current",
+        help="what stands for the neurons outside: a direct current, as in NEST's "
+        "reference implementation, or Poisson spikes, as published (current)",
+    )
     demo.set_defaults(run=_demo)
 
     export = command("export", "write a network to files that other simulators read")
@@ -290,6 +297,7 @@ def _demo(options: argparse.Namespace) -> int:
             pictures=not options.no_pictures,
             devices=options.devices,
             delays_of=options.delays,
+            background=options.input,
         )
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(error) from error

@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from synjit.demo import Parameters, build, run, simulate, statistics
+from synjit.demo.background import Each, arriving_spikes, poisson_table
 from synjit.demo.dynamics import (
     Neurons,
     arriving,
@@ -68,7 +70,7 @@ def test_the_full_network_has_no_compensation():
 
 def test_background_current():
     # 8 spikes/s * 1600 synapses * 87.8 pA * 0.5 ms
-    assert build(0.02).background[0].to_decimal(u.pA) == pytest.approx(561.92)
+    assert build(0.02).direct[0].to_decimal(u.pA) == pytest.approx(561.92)
 
 
 def test_a_connection_has_the_moments_of_its_synapses():
@@ -160,20 +162,66 @@ def test_a_delay_longer_than_the_memory_for_spikes_is_refused():
         make_step(network, connections(network, None))
 
 
+@pytest.mark.parametrize("background", ["current", "poisson"])
 @pytest.mark.parametrize("delays_of", ["neuron", "synapse"])
-def test_a_step_keeps_its_dtypes_under_x64(delays_of, x64):
-    network = build(0.005, delays_of=delays_of)
+def test_a_step_keeps_its_dtypes_under_x64(delays_of, background, x64):
+    network = build(0.005, delays_of=delays_of, background=background)
     matrix = connections(network, None)
     step = make_step(network, matrix)
     floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
     words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
-    delays = jax.ShapeDtypeStruct(floats.shape, np.uint8)
+    each = Each(
+        *(jax.ShapeDtypeStruct(floats.shape, d) for d in ("uint8", "int32", "uint32"))
+    )
     time = jax.ShapeDtypeStruct((), np.int32)
     ring = jax.eval_shape(matrix.ring) if delays_of == "synapse" else None
     neurons = Neurons(floats, floats, words, time, ring)
-    after = jax.eval_shape(step, neurons, delays, floats)
+    after = jax.eval_shape(step, neurons, each, floats)
     dtypes = [[leaf.dtype for leaf in jax.tree.leaves(n)] for n in (neurons, after)]
     assert dtypes[0] == dtypes[1]
+
+
+# --- Poisson input ----------------------------------------------------------------
+
+
+def test_numbers_of_spikes_from_outside_are_poisson():
+    network = build(1.0, background="poisson")
+    assert network.arriving[0] == pytest.approx(1.28)  # 8 spikes/s * 1600 * 0.1 ms
+    assert not any(network.direct)
+    populations = np.repeat(np.arange(1, 9), network.sizes).astype(np.int32)
+    each = Each(None, populations, np.arange(len(populations), dtype=np.uint32))
+    table = poisson_table(network)
+    draw = jax.jit(lambda time: arriving_spikes(network, table, each, time))
+    drawn = np.stack([draw(jnp.int32(time)) for time in range(100)])
+    for p, mean in enumerate(network.arriving, start=1):
+        own = drawn[:, populations == p].ravel()
+        expected = scipy.stats.poisson.pmf(np.arange(8), mean) * own.size
+        counts = np.bincount(own, minlength=8)[:8]
+        assert np.all(np.abs(counts - expected) < 5 * np.sqrt(expected)), p
+    # Steps and neurons are independent: means of neurons spread as those of Poisson.
+    spread = drawn[:, populations == 1].mean(axis=0).var() * 100 / network.arriving[0]
+    assert spread == pytest.approx(1, abs=0.05)
+    assert abs(np.corrcoef(drawn[0], drawn[1])[0, 1]) < 0.2
+
+
+def test_the_chances_of_numbers_are_exact():
+    """Words of each number, counted in the tables, beside the Poisson law."""
+    table = poisson_table(build(0.02, background="poisson")).reshape(-1, 32)
+    words = np.zeros(32)
+    for i, bucket in enumerate(table[3]):  # L4E, after what fills up
+        alias, own = int(bucket) & 31, int(bucket) >> 5
+        full = own == 0 and alias == i
+        words[i] += 2**27 if full else own
+        words[alias] += 0 if full else 2**27 - own
+    law = scipy.stats.poisson.pmf(np.arange(32), 8 * 2100 * 1e-4)
+    assert np.abs(words / 2**32 - law).max() < 2**-31
+
+
+def test_too_many_spikes_from_outside_are_refused():
+    many = Parameters(background_rate=100 * u.Hz)
+    network = build(0.02, parameters=many, background="poisson")
+    with pytest.raises(ValueError, match="16 spikes from outside in a step"):
+        poisson_table(network)
 
 
 # --- runs -------------------------------------------------------------------------
@@ -219,13 +267,23 @@ def test_a_spike_arrives_by_the_delays_of_its_synapses():
     before = np.zeros(n)
     arrived = 0
     for now in range(40):
-        neurons = step(neurons, None, np.zeros(n, np.float32))
+        neurons = step(neurons, Each(None, None, None), np.zeros(n, np.float32))
         got = np.asarray(neurons.current) - decay * before
         expected = np.asarray(ring.value[now].to_decimal(u.pA))
         assert np.allclose(got, expected, atol=1e-2), now
         arrived += np.count_nonzero(expected)
         before = np.asarray(neurons.current)
     assert arrived > 20
+
+
+def test_poisson_input_on_several_devices(activity):
+    one, two = (
+        simulate(**SMALL, seed=1, devices=devices, background="poisson")
+        for devices in (1, 2)
+    )
+    assert one.counts.sum() > 100
+    assert same_spikes(one, two)
+    assert not same_spikes(one, activity)
 
 
 def test_another_seed_gives_others(activity):
@@ -384,9 +442,11 @@ def test_bad_seed(seed):
         run(scale=0.02, seed=seed)
 
 
-def test_bad_delays():
+def test_bad_choices():
     with pytest.raises(ValueError, match="must be 'neuron' or 'synapse', got 'axon'"):
         run(scale=0.02, duration=10, delays_of="axon")
+    with pytest.raises(ValueError, match="must be 'current' or 'poisson', got 'dc'"):
+        run(scale=0.02, duration=10, background="dc")
 
 
 @pytest.mark.parametrize("devices", [0, 1.5, 1000])

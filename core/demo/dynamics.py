@@ -10,7 +10,7 @@ and all connections are one matrix of blocks.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import brainunit as u
 import jax.numpy as jnp
@@ -18,12 +18,15 @@ import numpy as np
 
 from synjit import JITBlocks, JITNormal
 
+from .background import arriving_spikes, poisson_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from synjit import Ring
     from synjit.sharding import ShardedMatrix
 
+    from .background import Each
     from .microcircuit import Array, Network
 
 
@@ -100,15 +103,15 @@ def drive(network: Network, direct: Array) -> Array:
 
 def make_step(
     network: Network, matrix: JITBlocks | ShardedMatrix
-) -> Callable[[Neurons, Array | None, Array], Neurons]:
+) -> Callable[[Neurons, Each, Array], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     The matrix is that of the ``connections``. If it is sharded, all arrays are in the
     order of its devices: each has a share of every population, and draws the synapses
     of its own neurons, the rows of W.
 
-    The arguments of a step are the neurons, and of each the delay, if it has one, and
-    the ``drive``.
+    The arguments of a step are the neurons, what is fixed of each, and the ``drive``
+    of each.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -137,23 +140,30 @@ def make_step(
             " on their way"
         )
 
-    def arrive(
-        neurons: Neurons, ages: Array, delays: Array | None
-    ) -> tuple[Any, Ring | None]:
-        if neurons.ring is None:
-            return matrix @ arriving(ages, delays), None
-        arrived, ring = neurons.ring.read(neurons.time)
-        return arrived, matrix.deliver(youngest(ages) == 1, ring, neurons.time)
+    from_outside = np.float32(par.weight.to_decimal(u.pA))
+    table = poisson_table(network)
 
-    def step(neurons: Neurons, delays: Array | None, driven: Array) -> Neurons:
+    def arrive(neurons: Neurons, ages: Array, each: Each) -> tuple[Array, Ring | None]:
+        ring = neurons.ring
+        if ring is None:
+            arrived = matrix @ arriving(ages, each.delays)
+        else:
+            arrived, ring = ring.read(neurons.time)
+            ring = matrix.deliver(youngest(ages) == 1, ring, neurons.time)
+        current = arrived.to_decimal(u.pA).astype(jnp.float32)
+        if network.background == "poisson":
+            spikes = arriving_spikes(network, table, each, neurons.time)
+            current += from_outside * spikes.astype(jnp.float32)
+        return current, ring
+
+    def step(neurons: Neurons, each: Each, driven: Array) -> Neurons:
         # Each line needs the one before, so that arrays can be written in place.
         v = decay_v * neurons.potential + from_current * neurons.current
         clamped = youngest(neurons.ages) <= refractory
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
-        arrived, ring = arrive(neurons, ages, delays)
-        arrived = arrived.to_decimal(u.pA).astype(jnp.float32)
+        arrived, ring = arrive(neurons, ages, each)
         current = decay_i * neurons.current + arrived
         return Neurons(v, current, ages, neurons.time + 1, ring)
 

@@ -30,6 +30,8 @@ Quantity = Any  # a number with a brainunit unit
 
 # Whose delays are drawn: of each neuron, for all its synapses, or of each synapse.
 DelaysOf = Literal["neuron", "synapse"]
+# What stands for the neurons outside: a direct current, or Poisson spikes of this mean.
+Background = Literal["current", "poisson"]
 
 # Smaller networks have other rates than the full one, however they are compensated.
 LEAST_COMPARABLE = 0.2
@@ -187,7 +189,9 @@ class Network:
     seed: int
     sizes: tuple[int, ...]
     blocks: tuple[Block, ...]
-    background: tuple[Quantity, ...]  # direct currents
+    background: Background
+    direct: tuple[Quantity, ...]  # currents
+    arriving: tuple[float, ...]  # spikes from outside in a step, on average
     lost_input: np.ndarray  # (targets, sources), pA for each spike/s; 0 at full size
     delays_of: DelaysOf
     delays: tuple[np.ndarray, ...]  # in time steps, of each neuron; or none
@@ -204,7 +208,7 @@ class Network:
             f"  between {pairs / 1e6:,.2f} million pairs in {len(self.blocks)} blocks,"
             f" none of them stored; stored, at {BYTES_PER_SYNAPSE} bytes a\n"
             f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB;"
-            f" a delay for each {self.delays_of}"
+            f" a delay for each {self.delays_of}\n  background: {self.background}"
         )
 
     @property
@@ -235,6 +239,7 @@ def build(
     seed: int = 0,
     parameters: Parameters | None = None,
     delays_of: DelaysOf = "neuron",
+    background: Background = "current",
 ) -> Network:
     """Draw the network at a fraction `scale` of its neurons.
 
@@ -256,6 +261,9 @@ def build(
         Of the model; without them, the published ones.
     delays_of : {"neuron", "synapse"}
         Whether a neuron has one delay, or each synapse its own, as published.
+    background : {"current", "poisson"}
+        What stands for the neurons outside: a direct current, as in the reference
+        implementation, or Poisson spikes of the same mean, as published.
 
     Returns
     -------
@@ -265,11 +273,13 @@ def build(
         raise ValueError(f"scale must be in (0, 1], got {scale!r}")
     if not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed must be an integer in [0, {MAX_SEED}], got {seed!r}")
-    if delays_of not in get_args(DelaysOf):
-        raise ValueError(
-            f"delays are of each neuron or of each synapse: delays_of must be"
-            f" 'neuron' or 'synapse', got {delays_of!r}"
-        )
+    for name, value, choices in (
+        ("delays_of", delays_of, get_args(DelaysOf)),
+        ("background", background, get_args(Background)),
+    ):
+        if value not in choices:
+            allowed = " or ".join(map(repr, choices))
+            raise ValueError(f"{name} must be {allowed}, got {value!r}")
     par = parameters or Parameters()
     count = len(par.populations)
     of_synapses = delays_of == "synapse"
@@ -293,6 +303,7 @@ def build(
                     delay=laws[source],
                 )
             )
+    outside = [p.external_indegree * par.background_rate for p in par.populations]
     rngs = [np.random.default_rng((seed, p)) for p in range(count)]
     return Network(
         parameters=par,
@@ -300,9 +311,13 @@ def build(
         seed=seed,
         sizes=sizes,
         blocks=tuple(blocks),
-        background=tuple(
-            p.external_indegree * par.background_rate * par.weight * par.tau_synapse
-            for p in par.populations
+        background=background,
+        direct=tuple(
+            rate * par.weight * par.tau_synapse * (background == "current")
+            for rate in outside
+        ),
+        arriving=tuple(
+            float(rate * par.time_step) * (background == "poisson") for rate in outside
         ),
         lost_input=_lost_input(par, scale),
         delays_of=delays_of,

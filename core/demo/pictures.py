@@ -79,7 +79,8 @@ def _origin(activity: Activity) -> str:
     network = activity.network
     return (
         f"cortical microcircuit, scale {network.scale:g}, seed {network.seed}, a delay "
-        f"for each {network.delays_of}; synjit {__version__}"
+        f"for each {network.delays_of}, background: {network.background}; synjit "
+        f"{__version__}"
     )
 
 

@@ -24,7 +24,7 @@ from .simulation import simulate
 from .statistics import COMPARED, correlations, interval_variation, synchrony
 
 if TYPE_CHECKING:
-    from .microcircuit import DelaysOf, Quantity
+    from .microcircuit import Background, DelaysOf, Quantity
     from .simulation import Activity
 
 SUMMARY = "summary.json"
@@ -41,12 +41,13 @@ def run(
     pictures: bool = True,
     devices: int = 1,
     delays_of: DelaysOf = "neuron",
+    background: Background = "current",
 ) -> Activity:
     """Simulate the microcircuit and print what it is, does and did.
 
     Parameters
     ----------
-    scale, duration, transient, seed, backend, devices, delays_of
+    scale, duration, transient, seed, backend, devices, delays_of, background
         As for `simulate`.
     out : path, optional
         Folder for the pictures and `summary.json`; without one, neither is made.
@@ -67,7 +68,15 @@ def run(
         drawn = FILES if pictures else ()
         check_writable(*(folder / name for name in (*drawn, SUMMARY)))
     activity = simulate(
-        scale, duration, transient, seed, backend, _say, devices, delays_of
+        scale,
+        duration,
+        transient,
+        seed,
+        backend,
+        _say,
+        devices,
+        delays_of,
+        background,
     )
     _say("")
     _say(table(activity))
@@ -126,6 +135,7 @@ def summary(activity: Activity, backend: str | None) -> dict[str, Any]:
         "seed": network.seed,
         "scale": network.scale,
         "delays_of": network.delays_of,
+        "background": network.background,
         "backend": backend or explain("weighted", grid=grid).backend,
         "versions": {
             "draw": DRAW_VERSION,

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from .background import Each
 from .dynamics import Neurons, connections, drive, make_step, no_spikes, youngest
 from .microcircuit import build
 from .statistics import COMPARED
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from synjit.sharding import ShardedMatrix
 
-    from .microcircuit import Array, DelaysOf, Network, Quantity
+    from .microcircuit import Array, Background, DelaysOf, Network, Quantity
 
 BAR = 24  # characters of the progress bar
 SLICE_MS = 100  # the compiled loop hands back to Python this often
@@ -101,6 +102,7 @@ def simulate(
     report: Callable[[str], None] | None = None,
     devices: int = 1,
     delays_of: DelaysOf = "neuron",
+    background: Background = "current",
 ) -> Activity:
     """Run the network for `transient`, then for `duration`, and measure the latter.
 
@@ -129,6 +131,9 @@ def simulate(
     delays_of : {"neuron", "synapse"}
         Whether a neuron has one delay, which costs least, or each synapse its own, as
         published.
+    background : {"current", "poisson"}
+        What stands for the neurons outside: a direct current, as in the reference
+        implementation, or Poisson spikes of the same mean, as published.
 
     Returns
     -------
@@ -143,7 +148,7 @@ def simulate(
     warmup = _milliseconds("transient", transient, least=0)
     length = _milliseconds("duration", duration, least=1)
     mesh = _mesh(devices)
-    network = build(scale, seed, delays_of=delays_of)
+    network = build(scale, seed, delays_of=delays_of, background=background)
     say(str(network))
     if devices > 1:
         say(f"  on {devices} devices, {sum(network.sizes) / devices:,.0f} neurons each")
@@ -258,9 +263,9 @@ def _compiler(
     delays = None
     if network.delays:
         delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
-    # Populations count from 1 on; 0 is what fills up the devices' shares.
-    count = len(network.sizes)
-    populations = cut.place(np.repeat(np.arange(1, count + 1), network.sizes))
+    populations = np.repeat(np.arange(1, len(network.sizes) + 1), network.sizes)
+    numbers = np.arange(len(populations), dtype=np.uint32)
+    each = Each(delays, *map(cut.place, (populations.astype(np.int32), numbers)))
     millisecond = _make_millisecond(network, matrix, sampled)
     like_start = jax.tree.map(lambda array: array.sharding, start)
     everywhere = NamedSharding(cut.mesh, PartitionSpec())
@@ -271,23 +276,19 @@ def _compiler(
         donate_argnames="state",  # with a ring of 20 MB
         out_shardings=(like_start, everywhere),
     )
-    def loop(
-        state: State, delays: Array | None, populations: Array, length: int
-    ) -> tuple[State, Record]:
-        return lax.scan(
-            lambda s, _: millisecond(s, delays, populations), state, length=length
-        )
+    def loop(state: State, each: Each, length: int) -> tuple[State, Record]:
+        return lax.scan(lambda s, _: millisecond(s, each), state, length=length)
 
     programs: dict[int, Any] = {}
 
     def program(length: int) -> Callable[[State], tuple[State, Record]]:
         if length not in programs:
             begin = time.perf_counter()
-            lowered = loop.lower(start, delays, populations, length=length)
+            lowered = loop.lower(start, each, length=length)
             programs[length] = lowered.compile()
             elapsed = time.perf_counter() - begin
             say(f"  compiled a loop over {length} ms in {elapsed:.1f} s")
-        return lambda state: programs[length](state, delays, populations)
+        return lambda state: programs[length](state, each)
 
     return program
 
@@ -299,20 +300,19 @@ def _make_millisecond(
     par = network.parameters
     steps = par.steps_per_ms
     rate_of_one = np.array([1e3 / size for size in network.sizes], np.float32)
-    background = np.array([i.to_decimal(u.pA) for i in network.background], np.float32)
+    outside = np.array([i.to_decimal(u.pA) for i in network.direct], np.float32)
     lost_input = np.array(network.lost_input, np.float32)
     step = make_step(network, matrix)
 
-    def millisecond(
-        state: State, delays: Array | None, populations: Array
-    ) -> tuple[State, Record]:
-        direct = background + lost_input @ state.rates
+    def millisecond(state: State, each: Each) -> tuple[State, Record]:
+        direct = outside + lost_input @ state.rates
         # What only fills up the devices' shares never spikes.
-        driven = jnp.pad(drive(network, direct), (1, 0), constant_values=-jnp.inf)[
-            populations
-        ]
+        by_population = jnp.pad(
+            drive(network, direct), (1, 0), constant_values=-jnp.inf
+        )
+        driven = by_population[each.populations]
         neurons, _ = lax.scan(
-            lambda n, _: (step(n, delays, driven), None),
+            lambda n, _: (step(n, each, driven), None),
             state.neurons,
             length=steps,
         )
