@@ -48,7 +48,8 @@ class Population(NamedTuple):
     external_indegree: int
     v0_mean: Quantity
     v0_sd: Quantity
-    published_rate: Quantity
+    published_rate: Quantity  # of the reference implementation, Poisson input
+    rate_with_current: Quantity  # the same with a direct current instead
 
     @property
     def excitatory(self) -> bool:
@@ -59,20 +60,37 @@ class Population(NamedTuple):
 class Parameters(NamedTuple):
     """The numbers of the model, as published.
 
-    Potjans and Diesmann, Cerebral Cortex 24 (2014) 785; the initial potentials,
-    the direct-current background and the mean rates under it are those of the
-    current NEST reference implementation.
+    Potjans and Diesmann, Cerebral Cortex 24 (2014) 785; the initial potentials, the
+    direct current and the published mean rates are those of the current NEST reference
+    implementation. The rates with a direct current are those of NEST 3.10, the mean of
+    the seeds 55 and 56 over 4 s.
     """
 
     populations: tuple[Population, ...] = (
-        Population("L2/3E", 20683, 1600, -68.28 * u.mV, 5.36 * u.mV, 0.903 * u.Hz),
-        Population("L2/3I", 5834, 1500, -63.16 * u.mV, 4.57 * u.mV, 2.965 * u.Hz),
-        Population("L4E", 21915, 2100, -63.33 * u.mV, 4.74 * u.mV, 4.414 * u.Hz),
-        Population("L4I", 5479, 1900, -63.45 * u.mV, 4.94 * u.mV, 5.876 * u.Hz),
-        Population("L5E", 4850, 2000, -63.11 * u.mV, 4.94 * u.mV, 7.569 * u.Hz),
-        Population("L5I", 1065, 1900, -61.66 * u.mV, 4.55 * u.mV, 8.633 * u.Hz),
-        Population("L6E", 14395, 2900, -66.72 * u.mV, 5.46 * u.mV, 1.105 * u.Hz),
-        Population("L6I", 2948, 2100, -61.43 * u.mV, 4.48 * u.mV, 7.829 * u.Hz),
+        Population(
+            "L2/3E", 20683, 1600, -68.28 * u.mV, 5.36 * u.mV, 0.903 * u.Hz, 0.908 * u.Hz
+        ),
+        Population(
+            "L2/3I", 5834, 1500, -63.16 * u.mV, 4.57 * u.mV, 2.965 * u.Hz, 2.960 * u.Hz
+        ),
+        Population(
+            "L4E", 21915, 2100, -63.33 * u.mV, 4.74 * u.mV, 4.414 * u.Hz, 4.199 * u.Hz
+        ),
+        Population(
+            "L4I", 5479, 1900, -63.45 * u.mV, 4.94 * u.mV, 5.876 * u.Hz, 5.704 * u.Hz
+        ),
+        Population(
+            "L5E", 4850, 2000, -63.11 * u.mV, 4.94 * u.mV, 7.569 * u.Hz, 8.110 * u.Hz
+        ),
+        Population(
+            "L5I", 1065, 1900, -61.66 * u.mV, 4.55 * u.mV, 8.633 * u.Hz, 8.474 * u.Hz
+        ),
+        Population(
+            "L6E", 14395, 2900, -66.72 * u.mV, 5.46 * u.mV, 1.105 * u.Hz, 1.110 * u.Hz
+        ),
+        Population(
+            "L6I", 2948, 2100, -61.43 * u.mV, 4.48 * u.mV, 7.829 * u.Hz, 7.657 * u.Hz
+        ),
     )
     #: Chance of at least one synapse; row = target, column = source.
     connection_probabilities: tuple[tuple[float, ...], ...] = (
@@ -210,6 +228,16 @@ class Network:
             f"  synapse, they would take {synapses * BYTES_PER_SYNAPSE / 1e9:,.3f} GB;"
             f" a delay for each {self.delays_of}\n  background: {self.background}"
         )
+
+    @property
+    def nest_rates(self) -> list[float]:
+        """Mean rates of the full network in NEST, with this background, spikes/s."""
+        of_current = self.background == "current"
+        rates = (
+            p.rate_with_current if of_current else p.published_rate
+            for p in self.parameters.populations
+        )
+        return [float(rate.to_decimal(u.Hz)) for rate in rates]
 
     @property
     def is_comparable(self) -> bool:

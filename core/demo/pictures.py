@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import brainunit as u
 import numpy as np
 
 from synjit import __version__
@@ -121,11 +120,10 @@ def _raster(figure: Any, activity: Activity) -> None:
 
 
 def _rates(figure: Any, activity: Activity) -> None:
-    """Mean rates, beside the published ones if they can be compared."""
+    """Mean rates, beside those of NEST if they can be compared."""
     axes = figure.add_subplot()
     populations = activity.network.parameters.populations
     places = np.arange(len(populations))
-    published = [p.published_rate.to_decimal(u.Hz) for p in populations]
     width = 0.38
     for kind in (True, False):
         chosen = np.array([p.excitatory is kind for p in populations])
@@ -140,13 +138,13 @@ def _rates(figure: Any, activity: Activity) -> None:
     if activity.network.is_comparable:
         bars = axes.bar(
             places + width / 2,
-            published,
+            activity.network.nest_rates,
             width,
             color="white",
             edgecolor="0.35",
             hatch="////",
             linewidth=0.8,
-            label="NEST, direct current",
+            label="NEST, the same input",
         )
         axes.bar_label(bars, fmt="%.2f", fontsize=7, padding=1, color="0.35")
     axes.set_xticks(places, _names(activity))

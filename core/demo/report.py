@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import brainunit as u
-
 from synjit import __version__, explain
 from synjit.files import check_writable, write_whole
 from synjit.reference import DRAW_VERSION
@@ -116,8 +114,8 @@ def summary(activity: Activity, backend: str | None) -> dict[str, Any]:
         "populations": [p.name for p in populations],
         "sizes": list(network.sizes),
         "rates": activity.rates.tolist(),
-        "published_rates": [p.published_rate.to_decimal(u.Hz) for p in populations],
-        "comparable_with_published": network.is_comparable,
+        "nest_rates": network.nest_rates,
+        "comparable_with_nest": network.is_comparable,
         "interval_variation": [_number(m.variation) for m in measured],
         "correlations": [_number(m.correlation) for m in measured],
         "synchrony": [_number(m.synchrony) for m in measured],
@@ -146,30 +144,30 @@ def summary(activity: Activity, backend: str | None) -> dict[str, Any]:
 
 
 def table(activity: Activity) -> str:
-    """Mean rates beside the published ones, and how regular and synchronous, as text.
+    """Mean rates beside NEST's, and how regular and synchronous, as text.
 
-    The published rates are those of the NEST reference implementation, whose input is
-    the same direct current.
+    NEST's are those of the reference implementation at full size with the same input:
+    of Poisson input those published, of a direct current those of ``Parameters``.
     CV is that of the inter-spike intervals of a neuron, on average; corr is the mean
     correlation of pairs of neurons, in bins of 2 ms; var/mean is that of the
     population's spikes in bins of 3 ms.
     """
-    header = "population  neurons  rate (spikes/s)   NEST, DC  deviation    CV"
+    header = "population  neurons  rate (spikes/s)       NEST  deviation    CV"
     lines = [f"{header}  1000 corr  var/mean"]
     for p, row in enumerate(measures(activity)):
         size = activity.network.sizes[p]
-        published = deviation = "-"
+        in_nest = deviation = "-"
         if activity.network.is_comparable:
-            published = f"{row.published:.3f}"
-            deviation = f"{row.rate / row.published - 1:+.1%}"
+            in_nest = f"{row.in_nest:.3f}"
+            deviation = f"{row.rate / row.in_nest - 1:+.1%}"
         lines.append(
-            f"{row.name:10s}  {size:7,d}  {row.rate:15.3f}  {published:>9s}"
+            f"{row.name:10s}  {size:7,d}  {row.rate:15.3f}  {in_nest:>9s}"
             f"  {deviation:>9s}  {_cell(row.variation, 4, 2)}"
             f"  {_cell(1e3 * row.correlation, 9, 1)}  {_cell(row.synchrony, 8, 1)}"
         )
     if not activity.network.is_comparable:
         lines.append(
-            f"Not compared with the published rates: below scale {LEAST_COMPARABLE},"
+            f"Not compared with the rates in NEST: below scale {LEAST_COMPARABLE},"
             " what neurons share of\ntheir inputs grows as in-degrees shrink, and with"
             " it their correlations, which no choice of\nweights or drive makes up for"
             " (S. J. van Albada, M. Helias and M. Diesmann, PLoS Computational\nBiology"
@@ -187,7 +185,7 @@ class Measures(NamedTuple):
 
     name: str
     rate: float  # spikes/s
-    published: float
+    in_nest: float
     variation: float  # of inter-spike intervals, mean coefficient
     correlation: float  # of pairs, mean
     synchrony: float
@@ -195,8 +193,8 @@ class Measures(NamedTuple):
 
 def measures(activity: Activity) -> list[Measures]:
     """Measure each population; the first 250 neurons stand for all in CV and corr."""
-    rows = []
-    for p, population in enumerate(activity.network.parameters.populations):
+    rows, network = [], activity.network
+    for p, population in enumerate(network.parameters.populations):
         times, ids = activity.sample_times[p], activity.sample_ids[p]
         number = min(COMPARED, activity.sampled[p])
         pairs = correlations(times, ids, number, activity.duration_ms)
@@ -205,7 +203,7 @@ def measures(activity: Activity) -> list[Measures]:
             Measures(
                 population.name,
                 float(activity.rates[p]),
-                population.published_rate.to_decimal(u.Hz),
+                network.nest_rates[p],
                 float(intervals.mean()) if intervals.size else math.nan,
                 float(pairs.mean()) if pairs.size else math.nan,
                 synchrony(activity.counts[:, p]),
