@@ -13,205 +13,34 @@ temporary memory than the backend states.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-FOLDER = tempfile.TemporaryDirectory(prefix="synjit-aot-")
-DUMP = Path(FOLDER.name)
-os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used here
-os.environ["LLVM_DISABLE_SYMBOLIZATION"] = "1"  # of stack traces that nobody reads
-os.environ["XLA_FLAGS"] = (
-    f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_emitter_re=.*"
-)
+import jax
+from ptx import compiling
+from ptx.gpus import GPUS, Gpu
+from ptx.variants import arguments_of, function_of, kernel_names, label, variants
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-from jax.experimental import topologies  # noqa: E402
-
-from synjit.backends.pallas_gpu import calls, workspace  # noqa: E402
-from synjit.hookspecs import Matrix, Problem, Rule  # noqa: E402
-from synjit.reference import draw  # noqa: E402
-from synjit.reference.quantile_table import (  # noqa: E402
-    CONSTANT_WORDS,
-    GENERAL_WORDS,
-    SYMMETRIC_WORDS,
-)
+from synjit.backends.pallas_gpu import calls, workspace
+from synjit.hookspecs import Problem
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """Published facts of a GPU: its whitepaper, and the CUDA programming guide."""
-
-    name: str
-    arch: str
-    major: int
-    multiprocessors: int
-    clock_ghz: float
-    shared_memory: int
-    bandwidth: int
-    memory: int
-    l2: int
-
-    def target(self) -> str:
-        """Write what XLA wants to know of it."""
-        return f"""
-            gpu_device_info {{
-              threads_per_block_limit: 1024
-              threads_per_warp: 32
-              threads_per_core_limit: 2048
-              registers_per_core_limit: 65536
-              registers_per_block_limit: 65536
-              shared_memory_per_block: 49152
-              shared_memory_per_block_optin: {self.shared_memory - 1024}
-              shared_memory_per_core: {self.shared_memory}
-              core_count: {self.multiprocessors}
-              fpus_per_core: 64
-              block_dim_limit_x: 2147483647
-              block_dim_limit_y: 65535
-              block_dim_limit_z: 65535
-              memory_bandwidth: {self.bandwidth}
-              device_memory_size: {self.memory}
-              l2_cache_size: {self.l2}
-              clock_rate_ghz: {self.clock_ghz}
-              cuda_compute_capability {{ major: {self.major} }}
-            }}
-            platform_name: "CUDA"
-            device_description_str: "{self.name}"
-        """
-
-    @property
-    def integer_lanes_per_second(self) -> float:
-        """32-bit integer instructions: 64 lanes a clock and multiprocessor."""
-        return self.multiprocessors * 64 * self.clock_ghz * 1e9
-
-
-_GPUS = (
-    Gpu("H100", "sm_90a", 9, 132, 1.755, 233472, 3352 * 10**9, 80 * 2**30, 50 * 2**20),
-    Gpu("A100", "sm_80", 8, 108, 1.41, 167936, 1555 * 10**9, 40 * 2**30, 40 * 2**20),
-)
-GPUS = {gpu.name: gpu for gpu in _GPUS}
-
-
-def variants() -> list[Problem]:
-    """Return every kernel, with what decides its code.
-
-    Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
-    have two kernels, one of which is run. Every kernel is compiled for the other forms
-    of table too, with one vector.
-    """
-    shape = (100_000, 100_000)
-    shortest = draw.MIN_LOG2_CHUNK
-    found = []
-
-    def add(
-        product: str, dtype: str, transpose: bool, batch: int, k: int | None, words: int
-    ) -> None:
-        size = (10_000, 10_000) if product == "dense" else shape
-        found.append(
-            Problem(product, size, transpose, batch, dtype, True, k, words, "cuda")
+def compile_variant(device: Any, problem: Problem) -> compiling.Program:
+    """Compile a product, to the kernels that it should have."""
+    with jax.enable_x64(problem.dtype == "float64"):
+        program = compiling.compile_for(
+            device, function_of(problem), arguments_of(problem)
         )
-
-    for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
-        for dtype in dtypes:
-            for k, transpose in (
-                (13, False),
-                (None, False),
-                (shortest, False),
-                (13, True),
-            ):
-                batches = (1, 3, 40) if k == 13 else (1, 6)
-                if dtype == "float64":
-                    batches = batches[:2]
-                for batch in batches:
-                    add(product, dtype, transpose, batch, k, SYMMETRIC_WORDS)
-    add("dense", "int32", False, 0, 13, SYMMETRIC_WORDS)
-    for words in (CONSTANT_WORDS, GENERAL_WORDS):
-        for product, dtype in (("events", "int32"), ("floats", "float32")):
-            add(product, dtype, False, 1, None, words)
-            add(product, dtype, True, 1, 13, words)
-        add("dense", "int32", False, 0, 13, words)
-    rules: list[tuple[Rule, bool]]
-    rules = [("fixed_out_degree", True), ("fixed_out_degree", False)]
-    rules += [("bernoulli", False)]
-    events = ("events", "int32")
-    for rule, self_connections in rules:
-        first = len(found)
-        add(*events, False, 1, 17, SYMMETRIC_WORDS)
-        add(*events, True, 1, 17, SYMMETRIC_WORDS)
-        add("dense", "int32", False, 0, 17, SYMMETRIC_WORDS)
-        found[first:] = [
-            replace(one, rule=rule, self_connections=self_connections)
-            for one in found[first:]
-        ]
-    return found
-
-
-def label(problem: Problem) -> str:
-    """Name a variant in the table."""
-    way = "W.T" if problem.transpose else "W"
-    k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
-    dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
-    forms = {CONSTANT_WORDS: " constant", GENERAL_WORDS: " general"}
-    form = forms.get(problem.weights, "")
-    rule = " fixed" if problem.rule == "fixed_out_degree" else ""
-    own = "" if problem.self_connections else " no self"
-    return f"{problem.product}{dtype} {way} {k} x{problem.batch}{form}{rule}{own}"
-
-
-def compile_for(device: Any, problem: Problem, name: str) -> tuple[dict[str, str], int]:
-    """Compile; give the PTX of each kernel, and the temporary bytes of the whole."""
-    m, n = problem.shape
-    sharding = jax.sharding.SingleDeviceSharding(device)
-
-    def argument(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-
-    lengths = (2, 2, draw.CONNECTIVITY_WORDS, problem.weights)
-    arguments = [Matrix(*(argument((words,), jnp.uint32) for words in lengths))]
-    hook = calls.dense if problem.product == "dense" else calls.product
-    if problem.product != "dense":
-        dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
-        arguments.append(
-            argument((m if problem.transpose else n, problem.batch), dtype)
-        )
-
-    def product(*operands: Any) -> Any:
-        return hook(problem, *operands)
-
-    product.__name__ = name
-    wide = problem.dtype == "float64"
-    with jax.enable_x64(wide):
-        traced = jax.jit(product).trace(*arguments)
-        compiled = traced.lower(lowering_platforms=("cuda",)).compile()
-    texts = [path.read_text() for path in DUMP.glob(f"*.jit_{name}.*.ptx")]
-    kernels: dict[str, str] = {}
-    for text in texts:
-        if entry := re.search(r"\.entry synjit_(\w+)", text):
-            kernels[entry[1]] = text
-    if kernels.keys() != expected_kernels(problem):
-        raise RuntimeError(f"the kernels are {', '.join(kernels) or 'none'}")
-    return kernels, compiled.memory_analysis().temp_size_in_bytes
-
-
-def expected_kernels(problem: Problem) -> set[str]:
-    """Name the kernels that a product is compiled to."""
-    if problem.product == "dense":
-        return {"dense"}
-    if problem.transpose:
-        return {"gather"}
-    probes = calls.probes_rows(problem)
-    names = {True: "probe", False: "scatter"}
-    return set(names.values()) if probes is None else {names[probes]}
+    if set(program.kernels) != kernel_names(problem):
+        raise RuntimeError(f"the kernels are {', '.join(program.kernels)}")
+    return program
 
 
 # --- what the compiled kernel is like ---------------------------------------------
@@ -230,7 +59,7 @@ def assemble(ptx: str, arch: str) -> tuple[dict[str, int], list[str]]:
     ptxas = tool("ptxas")
     if ptxas is None:
         raise RuntimeError("there is no ptxas: pip install nvidia-cuda-nvcc")
-    source, binary = DUMP / "kernel.ptx", DUMP / "kernel.cubin"
+    source, binary = compiling.DUMP / "kernel.ptx", compiling.DUMP / "kernel.cubin"
     source.write_text(ptx)
     command = [ptxas, "-v", f"-arch={arch}", str(source), "-o", str(binary)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -327,18 +156,18 @@ HEADER = (
 
 def compile_all(gpu: Gpu, only: str) -> int:
     """Compile all variants for a GPU, print a table; give how many failed."""
-    topology = topologies.get_topology_desc(
-        gpu.name.lower(), "cuda", target_config=gpu.target(), topology="1x1x1"
-    )
+    device = gpu.device()
     failed = 0
     print(f"{gpu.name} ({gpu.arch})\n{HEADER}", flush=True)
-    for number, problem in enumerate(variants()):
+    for problem in variants():
         if only not in label(problem):
             continue
         start = time.perf_counter()
         try:
-            kernels, temp = compile_for(topology.devices[0], problem, f"v{number}")
-            assembled = {name: assemble(ptx, gpu.arch) for name, ptx in kernels.items()}
+            program = compile_variant(device, problem)
+            ptx = {name: kernel.ptx for name, kernel in program.kernels.items()}
+            temp = program.temporary_bytes
+            assembled = {name: assemble(text, gpu.arch) for name, text in ptx.items()}
         except Exception as error:  # noqa: BLE001, whatever a compiler may raise
             failed += 1
             print(f"{label(problem):34} FAILED: {type(error).__name__}: {error}")
@@ -352,7 +181,7 @@ def compile_all(gpu: Gpu, only: str) -> int:
             if not walks and (instructions := per_term(name, problem.batch, lines)):
                 rate = gpu.integer_lanes_per_second / instructions / 1e9
                 row += f"{instructions:8.0f}{rate:8.0f}"
-            wrong = complaints(problem, name, kernels[name], facts, temp)
+            wrong = complaints(problem, name, ptx[name], facts, temp)
             failed += bool(wrong)
             print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
     return failed

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have XLA compile a product for a GPU that is not there, and keep what it wrote.
+
+It needs the packages jax-cuda13-plugin and jax-cuda13-pjrt of jax's own version. XLA's
+flags are read once, when JAX first compiles: import this before.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+FOLDER = tempfile.TemporaryDirectory(prefix="synjit-ptx-")
+DUMP = Path(FOLDER.name)
+os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used here
+os.environ["LLVM_DISABLE_SYMBOLIZATION"] = "1"  # of stack traces that nobody reads
+os.environ["XLA_FLAGS"] = (
+    f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_emitter_re=ptx"
+)
+
+import jax  # noqa: E402
+
+_ENTRY = re.compile(r"\.entry synjit_(\w+)\(")
+_LAUNCH = re.compile(
+    r"kCustomKernel .*\] synjit_(\w+) grid: \[(.*)\] threads: \[(.*)\] "
+)
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel as XLA compiled it, and how it launches it.
+
+    Attributes
+    ----------
+    name : str
+        Without "synjit_".
+    ptx : str
+    programs, threads : int
+        Both have one dimension.
+    """
+
+    name: str
+    ptx: str
+    programs: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """A product: its own kernels by name, and the temporary bytes of the whole."""
+
+    kernels: dict[str, Compiled]
+    temporary_bytes: int
+
+
+def compile_for(
+    device: Any, function: Callable[..., Any], arguments: Sequence[Any]
+) -> Program:
+    """Compile a function of arrays.
+
+    Parameters
+    ----------
+    device
+        From ``Gpu.device``.
+    function : callable
+    arguments : sequence of pytrees
+        Whatever has a shape and a dtype.
+
+    Raises
+    ------
+    RuntimeError
+        What XLA wrote does not say which kernels there are and how they are launched.
+    """
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+        list(arguments),
+    )
+    name = f"ptx{next(_numbers)}"
+
+    def product(*operands: Any) -> Any:
+        return function(*operands)
+
+    product.__name__ = name
+    traced = jax.jit(product).trace(*shapes)
+    compiled = traced.lower(lowering_platforms=("cuda",)).compile()
+    files = [path for path in DUMP.iterdir() if f".jit_{name}." in path.name]
+    texts = {path.name: path.read_text() for path in files}
+    for path in files:
+        path.unlink()
+    kernels = _kernels(texts)
+    return Program(kernels, compiled.memory_analysis().temp_size_in_bytes)
+
+
+def _kernels(texts: dict[str, str]) -> dict[str, Compiled]:
+    """Match what is launched with the PTX of that name."""
+    ptx: dict[str, str] = {}
+    for file, text in texts.items():
+        entry = _ENTRY.search(text) if file.endswith(".ptx") else None
+        if entry and ptx.setdefault(entry[1], text) != text:
+            raise RuntimeError(f"two kernels have the name {entry[1]}")
+    plans = [
+        text for name, text in texts.items() if name.endswith(".thunk_sequence.txt")
+    ]
+    launches = {m[1]: m for plan in plans for m in _LAUNCH.finditer(plan)}
+    number = sum(len(_LAUNCH.findall(plan)) for plan in plans)
+    if not ptx or launches.keys() != ptx.keys() or number != len(ptx):
+        raise RuntimeError(
+            f"XLA launches {number} kernels, {', '.join(launches) or 'none'}, "
+            f"and wrote those of {', '.join(ptx) or 'none'}"
+        )
+    return {
+        name: Compiled(name, text, *map(_one_dimension, launches[name].group(2, 3)))
+        for name, text in ptx.items()
+    }
+
+
+def _one_dimension(sizes: str) -> int:
+    first, *others = map(int, sizes.split(","))
+    if others != [1, 1]:
+        raise RuntimeError(f"a launch of more than one dimension: {sizes}")
+    return first

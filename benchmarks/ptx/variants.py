@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every kernel of the GPU backend, with what decides its code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from synjit.backends.pallas_gpu import calls
+from synjit.hookspecs import Matrix, Problem, Rule
+from synjit.reference import draw
+from synjit.reference.quantile_table import (
+    CONSTANT_WORDS,
+    GENERAL_WORDS,
+    SYMMETRIC_WORDS,
+)
+
+SHAPE = (100_000, 100_000)
+DENSE_SHAPE = (9_000, 1_000)  # of which every entry is written
+
+
+def variants() -> list[Problem]:
+    """Return every kernel, with what decides its code.
+
+    Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
+    have two kernels, one of which is run. Every kernel is compiled for the other forms
+    of table too, with one vector.
+    """
+    shortest = draw.MIN_LOG2_CHUNK
+    found = []
+
+    def add(
+        product: str, dtype: str, transpose: bool, batch: int, k: int | None, words: int
+    ) -> None:
+        shape = DENSE_SHAPE if product == "dense" else SHAPE
+        found.append(
+            Problem(product, shape, transpose, batch, dtype, True, k, words, "cuda")
+        )
+
+    for product, dtypes in (("events", ("int32",)), ("floats", ("float32", "float64"))):
+        for dtype in dtypes:
+            for k, transpose in (
+                (13, False),
+                (None, False),
+                (shortest, False),
+                (13, True),
+            ):
+                batches = (1, 3, 40) if k == 13 else (1, 6)
+                if dtype == "float64":
+                    batches = batches[:2]
+                for batch in batches:
+                    add(product, dtype, transpose, batch, k, SYMMETRIC_WORDS)
+    add("dense", "int32", False, 0, 13, SYMMETRIC_WORDS)
+    for words in (CONSTANT_WORDS, GENERAL_WORDS):
+        for product, dtype in (("events", "int32"), ("floats", "float32")):
+            add(product, dtype, False, 1, None, words)
+            add(product, dtype, True, 1, 13, words)
+        add("dense", "int32", False, 0, 13, words)
+    rules: list[tuple[Rule, bool]]
+    rules = [("fixed_out_degree", True), ("fixed_out_degree", False)]
+    rules += [("bernoulli", False)]
+    events = ("events", "int32")
+    for rule, self_connections in rules:
+        first = len(found)
+        add(*events, False, 1, 17, SYMMETRIC_WORDS)
+        add(*events, True, 1, 17, SYMMETRIC_WORDS)
+        add("dense", "int32", False, 0, 17, SYMMETRIC_WORDS)
+        found[first:] = [
+            replace(one, rule=rule, self_connections=self_connections)
+            for one in found[first:]
+        ]
+    return found
+
+
+def label(problem: Problem) -> str:
+    """Name a variant in a table."""
+    way = "W.T" if problem.transpose else "W"
+    k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
+    dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
+    forms = {CONSTANT_WORDS: " constant", GENERAL_WORDS: " general"}
+    form = forms.get(problem.weights, "")
+    rule = " fixed" if problem.rule == "fixed_out_degree" else ""
+    own = "" if problem.self_connections else " no self"
+    return f"{problem.product}{dtype} {way} {k} x{problem.batch}{form}{rule}{own}"
+
+
+def kernel_names(problem: Problem) -> set[str]:
+    """Name the kernels that a product is compiled to."""
+    if problem.product == "dense":
+        return {"dense"}
+    if problem.transpose:
+        return {"gather"}
+    probes = calls.probes_rows(problem)
+    names = {True: "probe", False: "scatter"}
+    return set(names.values()) if probes is None else {names[probes]}
+
+
+def function_of(problem: Problem) -> Any:
+    """Give the product, as a function of the arguments."""
+    hook = calls.dense if problem.product == "dense" else calls.product
+    return lambda *operands: hook(problem, *operands)
+
+
+def arguments_of(problem: Problem) -> list[Any]:
+    """Give shapes and dtypes of the arguments."""
+    lengths = (2, 2, draw.CONNECTIVITY_WORDS, problem.weights)
+    matrix = Matrix(*(jax.ShapeDtypeStruct((words,), jnp.uint32) for words in lengths))
+    if problem.product == "dense":
+        return [matrix]
+    length = problem.shape[0] if problem.transpose else problem.shape[1]
+    dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
+    return [matrix, jax.ShapeDtypeStruct((length, problem.batch), dtype)]
