@@ -178,6 +178,15 @@ class Executed:
             for words, o in zip(results, outputs, strict=True)
         ]
 
+    def never_launched(self) -> list[str]:
+        """Name the kernels that were compiled and not run, and their problems."""
+        return [
+            f"{name} of {key[0]}"
+            for key, kernels in self._kernels.items()
+            for name, kernel in kernels.items()
+            if not self.tally.launches[kernel.ptx]
+        ]
+
     def launch(
         self,
         kernel: Compiled,

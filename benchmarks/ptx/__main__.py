@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile for GPUs that are not there, run what was compiled, and compare.
+
+Every variant of the kernels (``variants``), and the quick cases of conformance: events
+and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
+bits. It fails if a result is wrong, if a program does what it must not, or if a kernel
+of a variant, or a kind of instruction, was never run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import jax
+
+from synjit.conformance import Runner, quick_cases, run_check
+from synjit.conformance.checks import Check, checks_of
+from synjit.conformance.runner import problem_of
+from synjit.registry import registry
+
+from .backend import Executed, Tally
+from .gpus import GPUS
+from .variant_cases import cases_of
+from .variants import label, variants
+
+# Products of the quick cases, and whether 64-bit types are on.
+QUICK = (
+    ("events", "float32", False),
+    ("floats", "float32", False),
+    ("dense", "float32", False),
+    ("weighted", "float32", False),
+    ("floats", "float64", True),
+)
+
+
+def variant_checks() -> list[Check]:
+    """List checks of all variants, which are those problems and no others."""
+    found = []
+    for problem in variants():
+        for case in cases_of(problem):
+            own = replace(problem_of(case, "cuda"), corder=problem.corder)
+            if own != problem:
+                raise ValueError(f"{case} is not {label(problem)}: {own}, {problem}")
+            found.append(Check("case", case, x64=problem.dtype == "float64"))
+    return found
+
+
+def quick_checks() -> list[Check]:
+    """List the checks of the gate."""
+    found = []
+    for product, dtype, x64 in QUICK:
+        found += checks_of(quick_cases(product, dtype), x64=x64)
+    return found
+
+
+def run(gpu: str, part: str, only: str, seed: int) -> int:
+    """Run one part on what is compiled for one GPU; give how many failed."""
+    executed = Executed(gpu, GPUS[gpu].device(), seed)
+    registered = registry().register(executed)
+    runner = Runner(registered, "cpu")
+    checks = variant_checks() if part == "variants" else quick_checks()
+    checks = [check for check in checks if only in str(check)]
+    start, used = time.perf_counter(), time.process_time()
+    statuses: Counter[str] = Counter()
+    for check in checks:
+        result = run_check(runner, check)
+        statuses[result.status] += 1
+        if result.status != "passed":
+            print(f"{result.status.upper()} {check}: {result.reason}", flush=True)
+    print(
+        f"{gpu}, {part}: {len(checks)} checks of seed {seed}: "
+        f"{', '.join(f'{n} {status}' for status, n in statuses.items())}; "
+        f"{time.perf_counter() - start:.0f} s, {time.process_time() - used:.0f} s of "
+        "processor time"
+    )
+    failed = len(checks) - statuses["passed"]
+    tell(executed.tally, executed.never_launched())
+    if only:
+        return failed
+    unmet = executed.tally.never_met() if part == "quick" else {}
+    unlaunched = executed.never_launched() if part == "variants" else []
+    return failed + len(unmet) + len(unlaunched)
+
+
+def tell(tally: Tally, never_launched: list[str]) -> None:
+    """Print what was run, and what was not."""
+    places = sum(tally.compiled.values())
+    missed = sum(map(len, tally.missed.values()))
+    print(
+        f"  {sum(tally.launches.values())} launches of {len(tally.launches)} kernels, "
+        f"{tally.instructions / 1e6:.1f} million instructions of warps"
+    )
+    print(
+        f"  {len(tally.executed)} opcodes; of {places} places in these kernels, "
+        f"{places - missed} were run"
+    )
+    print(f"  opcodes never run: {', '.join(tally.never_met()) or 'none'}")
+    print(f"  kernels compiled and never run: {len(never_launched)}")
+    for name in never_launched:
+        print(f"    {name}")
+
+
+def main() -> int:
+    """Run each GPU in a process of its own; 1 if anything failed."""
+    parser = argparse.ArgumentParser(prog="python -m ptx", description=__doc__)
+    parser.add_argument("--gpus", nargs="*", choices=list(GPUS), default=list(GPUS))
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--only", default="", help="checks with this in their names")
+    parser.add_argument("--seed", type=int, default=1, help="of the orders of programs")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    todo = [(gpu, part) for part in options.parts for gpu in options.gpus]
+    if len(todo) == 1:
+        print(f"jax {jax.__version__}", flush=True)
+        return int(run(*todo[0], options.only, options.seed) > 0)
+
+    def apart(one: tuple[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ptx", "--gpus", one[0], "--parts", one[1]]
+        command += ["--only", options.only, "--seed", str(options.seed)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    failed = []
+    with ThreadPoolExecutor(options.processes) as pool:
+        for one, child in zip(todo, pool.map(apart, todo), strict=True):
+            print(child.stdout, flush=True)
+            if child.returncode:
+                failed.append(" ".join(one))
+                print(child.stderr[-2000:], file=sys.stderr)
+    print(f"failed: {'; '.join(failed)}" if failed else "all passed")
+    return int(bool(failed))
+
+
+PARTS = ("variants", "quick")
+
+if __name__ == "__main__":
+    sys.exit(main())
