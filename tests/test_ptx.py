@@ -396,7 +396,7 @@ def test_lanes_and_programs_may_store_the_same():
         ("ld.shared.b32 %r3, [%rd1];", "not known"),
         ("ld.global.nc.b32 %r3, [%rd1];", "not known"),
         ("ld.global.v2.b32 {%r3, %r4}, [%rd1];", "not known"),
-        ("atom.global.gpu.acq_rel.add.u32 %r3, [%rd1], %r1;", "not known"),
+        ("atom.global.cta.relaxed.add.u32 %r3, [%rd1], %r1;", "not known"),
         ("add.rn.ftz.f32 %r3, %r1, %r1;", "not known"),
         ("bar.sync 0;", "not known"),
         ("add.s32 %r3, %r1, %rd1;", "no register of the class 'r'"),

@@ -3,9 +3,10 @@
 
 ``parsing`` reads PTX, ``operations`` says what is known of it, ``assembly`` checks a
 kernel and numbers its registers; ``machine`` runs programs, interleaved at random, on
-``memory``; ``execution`` is a launch. ``compiling`` has XLA compile the products for a
-GPU that is not there, ``backend`` runs them: a backend for the conformance suite.
-``check`` (``make ptx``) does it all, and counts.
+``memory``; ``execution`` is a launch. ``compiling`` has XLA compile for a GPU that is
+not there (``gpus``), ``executor`` runs what it compiled, and ``backend`` is a backend
+for the conformance suite made of it. ``python -m ptx`` (``make ptx``) runs the quick
+cases and all ``variants``, plants ``faults``, and counts.
 
 What an instruction does is taken from NVIDIA's *PTX ISA* document. It is not a model
 of a GPU: it has no caches, no clock, and no memory order weaker than "one access after

@@ -3,8 +3,8 @@
 
 Every variant of the kernels (``variants``), and the quick cases of conformance: events
 and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
-bits. It fails if a result is wrong, if a program does what it must not, or if a kernel
-of a variant, or a kind of instruction, was never run.
+bits. It fails if a result is wrong, if a program does what it must not, if a kernel of
+a variant, or a kind of instruction, was never run, or if a planted fault is not seen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from synjit.conformance.checks import Check, checks_of
 from synjit.conformance.runner import problem_of
 from synjit.registry import registry
 
-from .backend import Executed, Tally
+from .backend import Executed
+from .executor import Executor
+from .faults import check as check_faults
 from .gpus import GPUS
 from .variant_cases import cases_of
 from .variants import label, variants
@@ -61,8 +63,11 @@ def quick_checks() -> list[Check]:
 
 def run(gpu: str, part: str, only: str, seed: int) -> int:
     """Run one part on what is compiled for one GPU; give how many failed."""
-    executed = Executed(gpu, GPUS[gpu].device(), seed)
-    registered = registry().register(executed)
+    executor = Executor(GPUS[gpu].device(), seed)
+    if part == "faults":
+        print(f"{gpu}, planted faults:")
+        return check_faults(executor)
+    registered = registry().register(Executed(gpu, executor))
     runner = Runner(registered, "cpu")
     checks = variant_checks() if part == "variants" else quick_checks()
     checks = [check for check in checks if only in str(check)]
@@ -80,16 +85,17 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
         "processor time"
     )
     failed = len(checks) - statuses["passed"]
-    tell(executed.tally, executed.never_launched())
+    tell(executor)
     if only:
         return failed
-    unmet = executed.tally.never_met() if part == "quick" else {}
-    unlaunched = executed.never_launched() if part == "variants" else []
+    unmet = executor.tally.never_met() if part == "quick" else {}
+    unlaunched = executor.never_launched() if part == "variants" else []
     return failed + len(unmet) + len(unlaunched)
 
 
-def tell(tally: Tally, never_launched: list[str]) -> None:
+def tell(executor: Executor) -> None:
     """Print what was run, and what was not."""
+    tally, never_launched = executor.tally, executor.never_launched()
     places = sum(tally.compiled.values())
     missed = sum(map(len, tally.missed.values()))
     print(
@@ -136,7 +142,7 @@ def main() -> int:
     return int(bool(failed))
 
 
-PARTS = ("variants", "quick")
+PARTS = ("faults", "variants", "quick")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,6 +22,7 @@ os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # of libraries not used her
 os.environ["LLVM_DISABLE_SYMBOLIZATION"] = "1"  # of stack traces that nobody reads
 os.environ["XLA_FLAGS"] = (
     f"--xla_gpu_autotune_level=0 --xla_dump_to={DUMP} --xla_dump_emitter_re=ptx"
+    " --xla_dump_hlo_module_re=jit_ptx.*"
 )
 
 import jax  # noqa: E402

@@ -120,7 +120,11 @@ _define(LOAD_32, "r", "m", "ld.global.b32")
 _define(LOAD_64, "d", "m", "ld.global.b64")
 _define(STORE_32, "", "mr", "st.global.b32")
 _define(STORE_64, "", "md", "st.global.b64")
-_define(ATOMIC_ADD_U32, "r", "mr", "atom.global.gpu.relaxed.add.u32")
-_define(ATOMIC_ADD_U64, "d", "md", "atom.global.gpu.relaxed.add.u64")
-_define(ATOMIC_ADD_F32, "r", "mr", "atom.global.gpu.relaxed.add.f32")
-_define(ATOMIC_ADD_F64, "d", "md", "atom.global.gpu.relaxed.add.f64")
+# Memory is consistent here, and so an atomic that orders other accesses, and fences to
+# do so, is as one that does not.
+for _order in ("relaxed", "acq_rel"):
+    _atomic = f"atom.global.gpu.{_order}.add"
+    _define(ATOMIC_ADD_U32, "r", "mr", f"{_atomic}.u32")
+    _define(ATOMIC_ADD_U64, "d", "md", f"{_atomic}.u64")
+    _define(ATOMIC_ADD_F32, "r", "mr", f"{_atomic}.f32")
+    _define(ATOMIC_ADD_F64, "d", "md", f"{_atomic}.f64")
