@@ -12,7 +12,8 @@ starts at ``matrix.origin`` in the matrix of its seed, its connectivity and its 
 Integer results, and weighted sums of events, must equal the reference's bit for bit
 (but for subnormal numbers, which XLA may take for 0); other float results must come
 within the bounds of ``synjit.conformance``. Nothing but the operands may decide a
-result: ``corder``, ``log2_chunk`` and ``platform`` are for choosing how.
+result (but for ``Backend.deterministic``): ``corder``, ``log2_chunk`` and ``platform``
+are for choosing how.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Backend:
     known_gaps : tuple of (str, str)
         Declared refusals, for the full suite: a pattern of case names, with ``*`` and
         ``?``, and the reason. A gap excuses refusing, never a wrong result.
+    deterministic : bool
+        Whether equal calls give the same bits. Where it is False, products of floats
+        may differ from call to call, within their bounds, as sums by atomic additions
+        do, whose order is nobody's; all other products are the same bits even then.
     environment, files : tuple of str
         Environment variables and files, outside of the distribution, that decide what
         the backend does. They go into its certificates: another value, or another
@@ -79,6 +84,7 @@ class Backend:
     requires: tuple[str, ...] = ()
     interpreted_on: tuple[str, ...] = ()
     known_gaps: tuple[tuple[str, str], ...] = ()
+    deterministic: bool = True
     environment: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 

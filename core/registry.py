@@ -71,6 +71,7 @@ KINDS = {
     "requires": tuple,
     "interpreted_on": tuple,
     "known_gaps": tuple,
+    "deterministic": bool,
     "environment": tuple,
     "files": tuple,
 }

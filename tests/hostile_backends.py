@@ -217,6 +217,24 @@ class WrongEveryHundredthCall(Honest):
         return through_python(change, super().product(*given))
 
 
+class VariesInItsLastBits(Honest):
+    """Each call adds in another order, as atomic additions of floats do."""
+
+    asked = "floats"
+    fault = "called twice, it gave two different A: not deterministic"
+    calls = 0
+
+    def product(self, problem, *given):
+        def change(arrays):
+            self.calls += 1
+            return [np.asarray(y) * (1 + self.calls % 2 * self.off) for y in arrays]
+
+        sums = super().product(problem, *given)
+        return through_python(change, sums) if problem.product == "floats" else sums
+
+    off = np.float32(2.0**-23)
+
+
 class IgnoresHighWordOfSeed(Honest):
     fault = "as if the high word of the seed were 0"
 

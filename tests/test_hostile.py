@@ -20,6 +20,7 @@ from hostile_backends import (
     Honest,
     IgnoresHighWordOfSeed,
     IgnoresOrigin,
+    VariesInItsLastBits,
     WrongEveryHundredthCall,
     hostile,
 )
@@ -222,6 +223,44 @@ def test_who_takes_single_vectors_only_can_conform(register):
     assert statuses["vmap_events"] == statuses["grad_values"] == "known gap"
     assert statuses["loop"] == statuses["vmap_seeds"] == "passed"
     assert not report.failures
+
+
+class SaysThatItVaries(VariesInItsLastBits):
+    """It declares it, which excuses the last bits of floats."""
+
+    @hookimpl
+    def synjit_backend(self):
+        name = type(self).__name__
+        return Backend(name, "1", ("cpu",), contract=2, deterministic=False)
+
+
+class VariesTooMuch(SaysThatItVaries):
+    off = np.float32(0.1)
+
+
+class CountsEventsDifferently(WrongEveryHundredthCall):
+    @hookimpl
+    def synjit_backend(self):
+        return Backend("differs", "1", ("cpu",), contract=2, deterministic=False)
+
+
+@pytest.mark.parametrize("what", ["case", "calls", "threads"])
+def test_last_bits_of_floats_may_vary_where_that_is_declared(what, register):
+    shape = (1, 5) if what == "calls" else (300, 40)
+    floats = Check(what, Case("floats", 0.5, shape, pattern="all"))
+    declared, too_much, undeclared = (
+        check(register(plugin()).backend.name, floats)
+        for plugin in (SaysThatItVaries, VariesTooMuch, VariesInItsLastBits)
+    )
+    assert not declared
+    assert too_much
+    assert "it gave" in undeclared or "gave another result" in undeclared
+
+
+def test_that_floats_vary_excuses_no_other_product(register):
+    name = register(CountsEventsDifferently()).backend.name
+    tiny = Case("events", 0.5, (1, 5), pattern="all")
+    assert "not deterministic" in check(name, Check("calls", tiny))
 
 
 class RefusesNearlyAll(Honest):

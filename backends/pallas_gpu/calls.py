@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as plgpu
 
 from synjit.draw_jax import BASE, LIMITS
 from synjit.hookspecs import Matrix
@@ -243,12 +242,19 @@ def _call(
         out_shape=[jax.ShapeDtypeStruct(o.shape, o.dtype, **varying) for o in out],
         grid=grid,
         input_output_aliases={first + i: i for i in range(accumulators)},
-        compiler_params=plgpu.CompilerParams(num_warps=1, num_stages=1),
+        compiler_params=None if interpreted else _one_warp(),
         interpret=interpreted,
         name=f"synjit_{kernel.__module__.rpartition('.')[2]}",
     )
     with contextlib.nullcontext() if interpreted else _some_gpu():
         return call(*inputs)
+
+
+def _one_warp() -> Any:
+    """Have kernels compiled by way of Triton, one warp to a program."""
+    from jax.experimental.pallas import triton
+
+    return triton.CompilerParams(num_warps=1, num_stages=1)
 
 
 def _some_gpu() -> Any:

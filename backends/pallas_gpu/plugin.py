@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 from typing import TYPE_CHECKING
 
 from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
@@ -26,13 +28,31 @@ def synjit_backend() -> Backend:
         aliases=("pallas",),
         priority=100,
         interpreted_on=("cpu",),
+        deterministic=False,  # floats are scattered by atomic additions
     )
 
 
 @hookimpl
 def synjit_refuses(problem: Problem) -> str | None:
-    """Say what is too large to be counted in 32 bits."""
-    return refusal(problem)
+    """Say what is too large to be counted in 32 bits, or that there is no Triton."""
+    too_large = refusal(problem)
+    return too_large or (None if problem.platform == "cpu" else _without_triton())
+
+
+@functools.cache
+def _without_triton() -> str | None:
+    """Say that this JAX has no way to compile the kernels; None if it has."""
+    from jax import __version__
+
+    module = "jax.experimental.pallas.triton"
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return (
+            f"its kernels are compiled by way of Triton, and jax {__version__} has "
+            f"no {module} ({error}); jax 0.10 to 0.12 have"
+        )
+    return None
 
 
 @hookimpl

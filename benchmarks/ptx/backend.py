@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from synjit.backends.pallas_gpu import calls, workspace
+from synjit.backends.pallas_gpu import calls, plugin, workspace
 from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
 
 from .executor import Executor
@@ -32,7 +32,14 @@ class Executed:
     @hookimpl
     def synjit_backend(self) -> Backend:
         """Describe it: not the kernels run, but an interpreter of them."""
-        return Backend(self.name, "1", ("cpu",), 2, interpreted_on=("cpu",))
+        return Backend(
+            self.name,
+            "1",
+            ("cpu",),
+            2,
+            interpreted_on=("cpu",),
+            deterministic=plugin.synjit_backend().deterministic,
+        )
 
     @hookimpl
     def synjit_refuses(self, problem: Problem) -> str | None:
