@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .PHONY: help demo test test-quick matrix orders check release-check bench cold stats crush \
-  page nest aot aot-gpu aot-tpu clean
+  page nest aot aot-gpu aot-tpu ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -26,6 +26,7 @@ help:
 	@echo "make page   the tables and pictures of docs/the-draw.md"
 	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
+	@echo "make ptx    run what GPU kernels are compiled to, without a GPU (a quarter of an hour)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
 $(VENV)/ready: pyproject.toml
@@ -183,6 +184,11 @@ $(AOT_TPU)/ready: pyproject.toml
 aot-gpu: $(AOT_GPU)/ready
 	@echo "== GPU kernels, compiled for H100 and A100 (no GPU is needed)"
 	@$(AOT_GPU)/bin/python benchmarks/aot_gpu.py
+
+# PTX=... are options of benchmarks/ptx, such as '--gpus H100 --parts faults --seed 7'.
+ptx: $(AOT_GPU)/ready
+	@echo "== what GPU kernels are compiled to, executed (no GPU is needed)"
+	@PYTHONPATH=benchmarks $(AOT_GPU)/bin/python -W ignore -m ptx $(PTX)
 
 aot-tpu: $(AOT_TPU)/ready
 	@echo "== TPU kernels, compiled by libtpu (no TPU is needed)"

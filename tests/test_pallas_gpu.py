@@ -287,6 +287,28 @@ def test_refuses_in_words_what_it_cannot_count():
     assert not hook.synjit_refuses(problem=replace(large, batch=1))
 
 
+def test_without_triton_it_refuses_gpus_in_words_and_is_interpreted_still():
+    code = """
+import sys
+for name in ("jax.experimental.pallas.triton", "jax._src.pallas.triton"):
+    sys.modules[name] = None
+from synjit.conformance import Case, check
+from synjit.hookspecs import Problem
+from synjit.registry import registry
+shape = "events", (30, 40), False, 1, "int32", True, 8, 2048
+refuses = registry().backends["pallas_gpu"].hook.synjit_refuses
+print(refuses(problem=Problem(*shape, "cuda")))
+print(refuses(problem=Problem(*shape, "cpu")))
+print(repr(check("pallas_gpu", Case("events", 0.5, (30, 40)))))
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    on_gpu, on_cpu, checked = done.stdout.splitlines()
+    assert "compiled by way of Triton" in on_gpu
+    assert "has no jax.experimental.pallas.triton" in on_gpu
+    assert (on_cpu, checked) == ("None", "''")
+
+
 def test_the_plugin_imports_no_pallas():
     code = "import sys, synjit.backends.pallas_gpu.plugin; "
     code += "print('jax.experimental.pallas' in sys.modules)"
