@@ -290,6 +290,27 @@ def test_the_order_of_float_sums_is_another_for_each_seed():
     assert found[0] == found[-1]
 
 
+def test_programs_are_interleaved_between_their_accesses():
+    # Each takes two numbers: one at a time, the second would be next to the first.
+    take = "atom.global.gpu.relaxed.add.u32 {}, [%rd2], 1;"
+    body = f"""
+	setp.eq.b32 %p1, %r1, 0;
+	mov.u32 %r3, 0;
+	mov.u32 %r4, 0;
+	@%p1 {take.format("%r3")}
+	@%p1 {take.format("%r4")}
+	mul.wide.u32 %rd10, %r2, 8;
+	add.s64 %rd10, %rd3, %rd10;
+	@%p1 st.global.b32 [%rd10], %r3;
+	@%p1 st.global.b32 [%rd10+4], %r4;"""
+    unused, zero = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
+    done = launch(kernel(body, 4), 20, [unused, zero], [40, 1], {1: 1}, seed=1)
+    first, second = done.results[0].reshape(20, 2).T
+    assert sorted([*first, *second]) == list(range(40))
+    assert np.mean(second - first > 1) > 0.5
+    assert (np.argsort(first) != np.arange(20)).any()  # nor do they begin in order
+
+
 def test_float_atomics_of_32_bits_flush_subnormal_numbers():
     body = """
 	setp.eq.b32 %p1, %r1, 0;
@@ -346,7 +367,13 @@ FAULTS = {
         + STORE
         + "\tld.global.b32 %r3, [%rd2];\n\tadd.s32 %r3, %r3, 1;\n"
         + "\tst.global.b32 [%rd2], %r3;\n",
-        "another program",
+        "what another program of the launch",
+    ),
+    "a load of what another stores": (
+        "\tmov.u32 %r3, 7;\n\tsetp.eq.b32 %p1, %r2, 2;\n\t@%p1 bra $L;\n"
+        "\tld.global.b32 %r4, [%rd1];\n\tret;\n"
+        "$L:\n\tst.global.b32 [%rd1], %r3;\n" + STORE,
+        "what another program of the launch",
     ),
     "programs that disagree": (
         "\tmov.u32 %r3, %ctaid.x;\n" + STORE,

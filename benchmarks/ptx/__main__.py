@@ -22,6 +22,7 @@ import jax
 from synjit.conformance import Runner, quick_cases, run_check
 from synjit.conformance.checks import Check, checks_of
 from synjit.conformance.runner import problem_of
+from synjit.hookspecs import Product
 from synjit.registry import registry
 
 from .backend import Executed
@@ -31,14 +32,8 @@ from .gpus import GPUS
 from .variant_cases import cases_of
 from .variants import label, variants
 
-# Products of the quick cases, and whether 64-bit types are on.
-QUICK = (
-    ("events", "float32", False),
-    ("floats", "float32", False),
-    ("dense", "float32", False),
-    ("weighted", "float32", False),
-    ("floats", "float64", True),
-)
+QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
+PARTS = ("faults", "variants", "quick", "quick64")
 
 
 def variant_checks() -> list[Check]:
@@ -55,10 +50,16 @@ def variant_checks() -> list[Check]:
 
 def quick_checks() -> list[Check]:
     """List the checks of the gate."""
-    found = []
-    for product, dtype, x64 in QUICK:
-        found += checks_of(quick_cases(product, dtype), x64=x64)
-    return found
+    return [check for product in QUICK for check in checks_of(quick_cases(product))]
+
+
+def checks_in(part: str) -> list[Check]:
+    """List the checks of a part; "quick64" are the gate's of floats of 64 bits."""
+    if part == "variants":
+        return variant_checks()
+    if part == "quick":
+        return quick_checks()
+    return checks_of(quick_cases("floats", "float64"), x64=True)
 
 
 def run(gpu: str, part: str, only: str, seed: int) -> int:
@@ -69,11 +70,12 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
         return check_faults(executor)
     registered = registry().register(Executed(gpu, executor))
     runner = Runner(registered, "cpu")
-    checks = variant_checks() if part == "variants" else quick_checks()
-    checks = [check for check in checks if only in str(check)]
+    checks = [check for check in checks_in(part) if only in str(check)]
     start, used = time.perf_counter(), time.process_time()
     statuses: Counter[str] = Counter()
-    for check in checks:
+    for number, check in enumerate(checks):
+        if sys.stderr.isatty() or number % 20 == 0:
+            print(f"{gpu} {part} {number}/{len(checks)}", file=sys.stderr, flush=True)
         result = run_check(runner, check)
         statuses[result.status] += 1
         if result.status != "passed":
@@ -88,9 +90,8 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
     tell(executor)
     if only:
         return failed
-    unmet = executor.tally.never_met() if part == "quick" else {}
-    unlaunched = executor.never_launched() if part == "variants" else []
-    return failed + len(unmet) + len(unlaunched)
+    never = executor.never_launched() if part == "variants" else []
+    return failed + len(executor.tally.never_met()) + len(never)
 
 
 def tell(executor: Executor) -> None:
@@ -141,8 +142,6 @@ def main() -> int:
     print(f"failed: {'; '.join(failed)}" if failed else "all passed")
     return int(bool(failed))
 
-
-PARTS = ("faults", "variants", "quick")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,9 @@ from synjit.reference.quantile_table import (
 )
 
 SHAPE = (100_000, 100_000)
-DENSE_SHAPE = (9_000, 1_000)  # of which every entry is written
+# Every column of W.T is summed, and every entry of dense ones is written.
+TRANSPOSED_SHAPE = (100_000, 20_000)
+DENSE_SHAPE = (9_000, 1_000)
 
 
 def variants() -> list[Problem]:
@@ -35,7 +37,8 @@ def variants() -> list[Problem]:
     def add(
         product: str, dtype: str, transpose: bool, batch: int, k: int | None, words: int
     ) -> None:
-        shape = DENSE_SHAPE if product == "dense" else SHAPE
+        shape = TRANSPOSED_SHAPE if transpose else SHAPE
+        shape = DENSE_SHAPE if product == "dense" else shape
         found.append(
             Problem(product, shape, transpose, batch, dtype, True, k, words, "cuda")
         )
