@@ -33,7 +33,7 @@ HEAD = """.version 9.0
 """
 
 
-def kernel(body: str, parameters: int, threads: int = 32):
+def kernel(body: str, parameters: int, threads: int = 32, load: str = "ld.param.b64"):
     """Assemble a kernel; %rd1, %rd2, ... are where its parameters are."""
     names = [f"synjit_test_param_{i}" for i in range(parameters)]
     text = HEAD.format(
@@ -41,7 +41,7 @@ def kernel(body: str, parameters: int, threads: int = 32):
         threads=threads,
     )
     for i, name in enumerate(names):
-        text += f"\tld.param.b64 \t%rd{i + 1}, [{name}];\n"
+        text += f"\t{load} \t%rd{i + 1}, [{name}];\n"
     return assemble(parse(f"{text}{body}\n\tret;\n}}\n"))
 
 
@@ -138,6 +138,11 @@ FORMULAS = {
     "cvt.rn.f64.s32": lambda x: bits64(signed(x)),
     "setp.neu.f64": lambda x, y: f64(x) != f64(y),
 }
+for name, compare in [*FORMULAS.items()]:
+    if name.startswith("setp."):
+        _, how, kind = name.split(".")
+        FORMULAS[f"setp.{how}.and.{kind}"] = lambda x, y, p, f=compare: f(x, y) and p
+        FORMULAS[f"setp.{how}.or.{kind}"] = lambda x, y, p, f=compare: f(x, y) or p
 EDGES = [0, 1, 2, 2**31 - 1, 2**31, 2**32 - 1, 5, 31, 32, 33, 63, 64, 200, 7, 7, 3]
 FLOATS = [0.0, -0.0, 1.5, 1e-40, -1e38, float("inf"), float("nan"), 3e38]
 
@@ -160,7 +165,7 @@ def values(opcode: str, kind: str, seed: int) -> list[int]:
 
 def run_instruction(opcode: str, operands: list[list[int]]) -> list[int]:
     """Run one instruction in 32 lanes; give the bits of its result."""
-    _, result, sources = OPCODES[opcode]
+    _, result, sources, _ = OPCODES[opcode]
     inputs, text = [], "\tmul.wide.u32 %rd10, %r1, 8;\n"
     for i, (kind, lanes) in enumerate(zip(sources, operands, strict=True)):
         inputs.append(np.array(lanes, np.uint64).view(np.uint32))
@@ -192,7 +197,7 @@ def run_instruction(opcode: str, operands: list[list[int]]) -> list[int]:
 
 @pytest.mark.parametrize("opcode", FORMULAS)
 def test_instruction_is_as_the_isa_says(opcode):
-    _, result, sources = OPCODES[opcode]
+    _, result, sources, _ = OPCODES[opcode]
     formula = FORMULAS[opcode]
     for seed in range(4):
         operands = [values(opcode, k, 9 * seed + i) for i, k in enumerate(sources)]
@@ -212,8 +217,9 @@ def test_instruction_is_as_the_isa_says(opcode):
 
 
 def test_every_opcode_is_tested():
-    elsewhere = {"ld.param.b64", "griddepcontrol.wait", "ret", "bra", "bra.uni"}
-    memory = {o for o in OPCODES if o.startswith(("ld.g", "st.", "atom.", "redux."))}
+    elsewhere = {"bar.sync", "ld.param.b64", "ld.param::entry.b64", "ret"}
+    elsewhere |= {"griddepcontrol.wait", "bra", "bra.uni"}
+    memory = {o for o in OPCODES if o.startswith(("ld.g", "st.", "atom.", "red"))}
     assert OPCODES.keys() - elsewhere - memory == FORMULAS.keys()
 
 
@@ -250,6 +256,7 @@ def adding(body: str):
     return kernel(body, 3)
 
 
+@pytest.mark.parametrize("opcode", ["atom", "red"])
 @pytest.mark.parametrize(
     ("kind", "reg", "convert", "view"),
     [
@@ -259,12 +266,14 @@ def adding(body: str):
         ("f64", "rd", "cvt.rn.f64.s32 %rd5, %r3;", np.float64),
     ],
 )
-def test_atomics_lose_nothing_and_mind_their_guard(kind, reg, convert, view):
-    opcode = f"atom.global.gpu.relaxed.add.{kind}"
+def test_atomics_lose_nothing_and_mind_their_guard(kind, reg, convert, view, opcode):
+    atomic = f"{opcode}.global.gpu.relaxed.add.{kind}"
     size = 32 if reg == "r" else 64
     body = "\tsetp.lt.s32 %p1, %r1, 31;\n" + ADD.format(
-        convert=convert, size=size, reg=reg, atomic=opcode
+        convert=convert, size=size, reg=reg, atomic=atomic
     )
+    if opcode == "red":  # it has no result
+        body = body.replace(f"{atomic} %{reg}4, ", f"{atomic} ")
     code = adding(body)
     zero = np.zeros(size // 32, np.uint32)
     given = [np.zeros(1, np.uint32), zero]
@@ -410,10 +419,11 @@ def test_a_program_that_does_what_it_must_not_is_caught(name, monkeypatch):
             launch(kernel(body, 2), 5, [x], [32], {}, seed)
 
 
-def test_lanes_and_programs_may_store_the_same():
+@pytest.mark.parametrize("load", ["ld.param.b64", "ld.param::entry.b64"])
+def test_lanes_and_programs_may_store_the_same(load):
     body = "\tmov.b32 %r3, 7;\n\tst.global.b32 [%rd2], %r3;\n" + STORE
     x = np.arange(32, dtype=np.uint32)
-    done = launch(kernel(body, 2), 5, [x], [32], {}, seed=0)
+    done = launch(kernel(body, 2, load=load), 5, [x], [32], {}, seed=0)
     assert done.results[0].tolist() == [7] * 32
 
 
@@ -425,10 +435,11 @@ def test_lanes_and_programs_may_store_the_same():
         ("ld.global.v2.b32 {%r3, %r4}, [%rd1];", "not known"),
         ("atom.global.cta.relaxed.add.u32 %r3, [%rd1], %r1;", "not known"),
         ("add.rn.ftz.f32 %r3, %r1, %r1;", "not known"),
-        ("bar.sync 0;", "not known"),
+        ("bar.arrive 0, 64;", "not known"),
         ("add.s32 %r3, %r1, %rd1;", "no register of the class 'r'"),
         ("add.s32 %r3, %r1, %r99;", "no register of the class 'r'"),
         ("add.s32 %r3, %r1;", "3 operands"),
+        ("setp.lt.and.u32 %p1, %r1, 3, %p1;", "combined with itself"),
         ("add.s32 %r3, %r1, 4294967296;", "more than 32 bits"),
         ("@%p1 add.s32 %r3, %r1, 1;", "a guard"),
         ("bra $L__BB9_9;", "a jump to nowhere"),

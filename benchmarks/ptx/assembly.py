@@ -14,7 +14,7 @@ from .parsing import Instruction, Kernel, PtxError
 
 LANES = 32
 # Columns of the code. A register is a number, -1 where there is none. OFFSET is added
-# to an address; of a jump, it is where it leads.
+# to an address; of a jump, it is where it leads, of a comparison ``combined``.
 OPERATION, GUARD, NEGATED, RESULT, A, B, C, OFFSET = range(8)
 PROGRAM_ID, LANE_ID = "%ctaid.x", "%tid.x"
 
@@ -106,7 +106,10 @@ class _Assembler:
             if signature.operation not in GUARDED:
                 raise PtxError("a guard, where none is known")
             row[GUARD] = self._register("p", each.guard)
+        row[OFFSET] = signature.combined
         self._fill(row, signature, each.operands)
+        if signature.combined and row[RESULT] == row[C]:
+            raise PtxError("a predicate that is combined with itself")
         return row
 
     def _fill(self, row: list[int], is_: Signature, operands: tuple[str, ...]) -> None:

@@ -347,6 +347,12 @@ def _turn(steps, u32, u64, written, memory, at, program, state, counts):
                     u32[d, i] = total
                 else:
                     i32[d, i] = most
+        if steps[at, OFFSET] == WITH_AND:
+            for i in lanes:
+                u32[d, i] &= u32[c, i]
+        elif steps[at, OFFSET] == WITH_OR:
+            for i in lanes:
+                u32[d, i] |= u32[c, i]
         if d >= 0:
             written[d] = ALL
         at += 1
@@ -378,19 +384,23 @@ def _access(op, d, a, b, offset, mask, u32, u64, f32, f64, memory, program):
         elif op == ATOMIC_ADD_U32:
             old32 = memory.cells[cell]
             memory.cells[cell] = old32 + u32[b, i]
-            u32[d, i] = old32
+            if d >= 0:
+                u32[d, i] = old32
         elif op == ATOMIC_ADD_U64:
             old64 = memory.longs[cell >> 1]
             memory.longs[cell >> 1] = old64 + u64[b, i]
-            u64[d, i] = old64
+            if d >= 0:
+                u64[d, i] = old64
         elif op == ATOMIC_ADD_F32:
             old = _flush(memory.floats[cell])
             memory.floats[cell] = _flush(old + _flush(f32[b, i]))
-            f32[d, i] = old
+            if d >= 0:
+                f32[d, i] = old
         elif op == ATOMIC_ADD_F64:
             double = memory.doubles[cell >> 1]
             memory.doubles[cell >> 1] = double + f64[b, i]
-            f64[d, i] = double
+            if d >= 0:
+                f64[d, i] = double
     if op not in (STORE_32, STORE_64):
         return mem.FINE, 0
     for i in range(LANES):

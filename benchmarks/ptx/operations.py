@@ -13,11 +13,19 @@ from typing import NamedTuple
 
 
 class Signature(NamedTuple):
-    """Operation, and classes of the result ("" if there is none) and of operands."""
+    """Operation, and classes of the result ("" if there is none) and of operands.
+
+    A comparison may be combined with a predicate, its last operand: ``WITH_AND`` or
+    ``WITH_OR``.
+    """
 
     operation: int
     result: str
     sources: str
+    combined: int = 0
+
+
+WITH_AND, WITH_OR = 1, 2
 
 
 # Each is a branch of ``machine.run``. Those that PTX names by several types, and that
@@ -54,12 +62,14 @@ def _define(operation: int, result: str, sources: str, *opcodes: str) -> None:
 
 # What has to be complete before it, is: nothing else is launched.
 _define(NOTHING, "", "", "griddepcontrol.wait")
+# A program is one warp, whose lanes go together: it waits for nobody.
+_define(NOTHING, "", "r", "bar.sync")
 _define(RETURN, "", "", "ret")
 _define(JUMP, "", "L", "bra", "bra.uni")
 _define(MOVE_32, "r", "r", "mov.b32", "mov.u32")
 # An address of global memory is the same as a generic one.
 _define(MOVE_64, "d", "d", "mov.b64", "mov.u64", "cvta.to.global.u64")
-_define(MOVE_64, "d", "P", "ld.param.b64")
+_define(MOVE_64, "d", "P", "ld.param.b64", "ld.param::entry.b64")
 _define(SELECT_32, "r", "rrp", "selp.b32", "selp.f32")
 _define(SELECT_64, "d", "ddp", "selp.b64", "selp.f64")
 _define(AND_P, "p", "pp", "and.pred")
@@ -128,3 +138,19 @@ for _order in ("relaxed", "acq_rel"):
     _define(ATOMIC_ADD_U64, "d", "md", f"{_atomic}.u64")
     _define(ATOMIC_ADD_F32, "r", "mr", f"{_atomic}.f32")
     _define(ATOMIC_ADD_F64, "d", "md", f"{_atomic}.f64")
+# The same, if nobody wants the old value.
+for _kind, _operation, _class in (
+    ("u32", ATOMIC_ADD_U32, "r"),
+    ("u64", ATOMIC_ADD_U64, "d"),
+    ("f32", ATOMIC_ADD_F32, "r"),
+    ("f64", ATOMIC_ADD_F64, "d"),
+):
+    _define(_operation, "", f"m{_class}", f"red.global.gpu.relaxed.add.{_kind}")
+
+for _opcode, _signature in [*OPCODES.items()]:
+    if _opcode.startswith("setp."):
+        _, _comparison, _type = _opcode.split(".")
+        for _name, _combined in (("and", WITH_AND), ("or", WITH_OR)):
+            OPCODES[f"setp.{_comparison}.{_name}.{_type}"] = _signature._replace(
+                sources=f"{_signature.sources}p", combined=_combined
+            )
