@@ -26,7 +26,7 @@ help:
 	@echo "make page   the tables and pictures of docs/the-draw.md"
 	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
-	@echo "make ptx    run what GPU kernels are compiled to, without a GPU (a quarter of an hour)"
+	@echo "make ptx    run what GPU kernels are compiled to, without a GPU (half an hour)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
 $(VENV)/ready: pyproject.toml
