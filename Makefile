@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .PHONY: help demo test test-quick matrix orders check release-check bench cold stats crush \
-  page nest aot aot-gpu aot-tpu ptx clean
+  page nest bench-nest aot aot-gpu aot-tpu ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -24,6 +24,7 @@ help:
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
+	@echo "make bench-nest    the microcircuit in NEST and here (half an hour, 15 GB)"
 	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
 	@echo "make ptx    run what GPU kernels are compiled to, without a GPU (half an hour)"
@@ -158,6 +159,14 @@ nest: $(NEST)/ready
 	@echo "== an exported network in NEST"
 	@$(NEST)/bin/python -c 'import h5py, nest'
 	@$(NEST)/bin/python -m pytest -rs tests/test_nest.py
+
+# 15 GB of memory. What NEST gave is kept: remove build/nest to simulate again.
+bench-nest: $(NEST)/ready $(VENV)/ready
+	@for seed in 55 56; do \
+	  test -e build/nest/$$seed.json || $(NEST)/bin/python \
+	    benchmarks/microcircuit_nest.py --seed $$seed --out build/nest/$$seed.npz || exit; \
+	done
+	@$(BIN)/python benchmarks/microcircuit_compare.py build/nest/55.npz build/nest/56.npz
 
 aot: aot-gpu aot-tpu
 

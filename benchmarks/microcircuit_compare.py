@@ -74,26 +74,28 @@ def of_nest(path: Path) -> Run:
     return _run(f"NEST {path.stem}", [times[o] for o in own], ids, counts, sizes)
 
 
-def of_synjit(seed: int, delays_of: str, duration: int, transient: int) -> Run:
-    """Simulate; prints what it cost."""
+def of_synjit(
+    seed: int, delays_of: str, duration: int, transient: int
+) -> tuple[Run, dict]:
+    """Simulate; gives what it cost as well."""
     activity = simulate(1.0, duration, transient, seed, delays_of=delays_of)
-    cost = activity.wall_seconds / (activity.duration_ms * 1e-3)
+    seconds = activity.duration_ms * 1e-3
     told = {
-        "simulator": "synjit",
-        "delays_of": delays_of,
-        "seed": seed,
-        "seconds_per_biological_second": round(cost, 2),
+        "name": f"synjit, seed {seed}, a delay for each {delays_of}",
+        "build_seconds": 0.0,
+        "seconds_per_biological_second": activity.wall_seconds / seconds,
+        "processor_seconds_per_biological_second": activity.processor_seconds / seconds,
         "peak_memory_bytes": peak_memory(),
         "spikes": int(activity.counts.sum()),
     }
-    print(json.dumps(told), flush=True)
-    return _run(
+    run = _run(
         f"synjit {seed}, {delays_of}",
         list(activity.sample_times),
         list(activity.sample_ids),
         activity.counts,
         list(activity.network.sizes),
     )
+    return run, told
 
 
 def distances(a: Run, b: Run, quantity: str) -> list[float]:
@@ -119,11 +121,22 @@ def main() -> None:
     options = parser.parse_args()
 
     first, second = map(of_nest, options.nest)
-    runs = [
-        of_synjit(seed, delays_of, options.duration, options.transient)
-        for delays_of in ("synapse", "neuron")
-        for seed in range(options.seeds)
-    ]
+    costs = [json.loads(path.with_suffix(".json").read_text()) for path in options.nest]
+    runs = []
+    for delays_of in ("synapse", "neuron"):
+        for seed in range(options.seeds):
+            run, cost = of_synjit(seed, delays_of, options.duration, options.transient)
+            runs.append(run)
+            costs.append(cost)
+    print("| | s to build | s / biological s | processor s | GB | spikes |")
+    print("|---|---|---|---|---|---|")
+    for cost in costs:
+        print(
+            f"| {cost['name']} | {cost['build_seconds']:.0f} "
+            f"| {cost['seconds_per_biological_second']:.1f} "
+            f"| {cost['processor_seconds_per_biological_second']:.1f} "
+            f"| {cost['peak_memory_bytes'] / 1e9:.1f} | {cost['spikes']:,} |"
+        )
     head = "| | " + " | ".join(NAMES) + " |\n|---|" + "---|" * len(NAMES)
     print("\nMean rates, spikes/s\n\n" + head)
     for run in (first, second, *runs):

@@ -4,8 +4,8 @@
     python benchmarks/microcircuit_nest.py --seed 55 --out build/nest/55.npz
 
 in an environment with NEST, as ``make bench-nest`` makes it. Writes all spikes, and
-prints as one line of JSON what seconds building and simulating took, of wall and of
-processor time, and the memory.
+beside them as JSON, which it prints, what seconds building and simulating took, of
+wall and of processor time, and the memory.
 
 As published: a fixed total number of synapses between each two populations, several to
 a pair allowed; weights that keep their sign; a delay for each synapse, drawn again
@@ -135,8 +135,7 @@ def main() -> None:
         duration_ms=options.duration,
     )
     told = {
-        "simulator": f"NEST {nest.__version__}",
-        "seed": options.seed,
+        "name": f"NEST {nest.__version__}, seed {options.seed}",
         "threads": options.threads,
         "synapses": synapses,
         "build_seconds": round(built, 1),
@@ -145,6 +144,7 @@ def main() -> None:
         "peak_memory_bytes": peak_memory(),
         "spikes": len(events["times"]),
     }
+    options.out.with_suffix(".json").write_text(json.dumps(told) + "\n")
     print(json.dumps(told), flush=True)
 
 
