@@ -172,13 +172,13 @@ def _build(delays: Delays) -> UInt32:
         masses = [0] * 2**b
         for step, number in zip(steps, numbers, strict=True):
             masses[step - steps[0]] = number
-        words += alias_table(masses, b)
+        words += _alias_table(masses, b)
     table = np.array(words, np.uint32)
     table.flags.writeable = False
     return table
 
 
-def alias_table(masses: list[int], b: int) -> list[int]:
+def _alias_table(masses: list[int], b: int) -> list[int]:
     """Fill buckets of 2**(32 - b) words: each with its own, and those of one other."""
     room = 2 ** (32 - b)
     left = list(masses)

@@ -14,7 +14,7 @@ import pytest
 import scipy.stats
 
 from synjit.demo import Parameters, build, run, simulate, statistics
-from synjit.demo.background import Each, arriving_spikes, poisson_table
+from synjit.demo.background import Each, arriving_spikes, draw_words, limits
 from synjit.demo.dynamics import (
     Neurons,
     arriving,
@@ -170,13 +170,14 @@ def test_a_step_keeps_its_dtypes_under_x64(delays_of, background, x64):
     step = make_step(network, matrix)
     floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
     words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
-    each = Each(
-        *(jax.ShapeDtypeStruct(floats.shape, d) for d in ("uint8", "int32", "uint32"))
-    )
+    kinds = ("uint8", "int32", "uint32", "uint32")
+    *each, limit = (jax.ShapeDtypeStruct(floats.shape, kind) for kind in kinds)
+    each = Each(*each, (limit,))
+    word = limit if background == "poisson" else None
     time = jax.ShapeDtypeStruct((), np.int32)
     ring = jax.eval_shape(matrix.ring) if delays_of == "synapse" else None
     neurons = Neurons(floats, floats, words, time, ring)
-    after = jax.eval_shape(step, neurons, each, floats)
+    after = jax.eval_shape(step, neurons, each, floats, word)
     dtypes = [[leaf.dtype for leaf in jax.tree.leaves(n)] for n in (neurons, after)]
     assert dtypes[0] == dtypes[1]
 
@@ -188,11 +189,11 @@ def test_numbers_of_spikes_from_outside_are_poisson():
     network = build(1.0, background="poisson")
     assert network.arriving[0] == pytest.approx(1.28)  # 8 spikes/s * 1600 * 0.1 ms
     assert not any(network.direct)
-    populations = np.repeat(np.arange(1, 9), network.sizes).astype(np.int32)
-    each = Each(None, populations, np.arange(len(populations), dtype=np.uint32))
-    table = poisson_table(network)
-    draw = jax.jit(lambda time: arriving_spikes(network, table, each, time))
-    drawn = np.stack([draw(jnp.int32(time)) for time in range(100)])
+    populations = np.repeat(np.arange(1, 9), network.sizes)
+    numbers = np.arange(len(populations), dtype=np.uint32)
+    each = Each(None, populations, numbers, tuple(limits(network)[:, populations]))
+    words = draw_words(network, each, jnp.arange(100))
+    drawn = np.stack([arriving_spikes(each, word).astype(int) for word in words])
     for p, mean in enumerate(network.arriving, start=1):
         own = drawn[:, populations == p].ravel()
         expected = scipy.stats.poisson.pmf(np.arange(8), mean) * own.size
@@ -205,23 +206,19 @@ def test_numbers_of_spikes_from_outside_are_poisson():
 
 
 def test_the_chances_of_numbers_are_exact():
-    """Words of each number, counted in the tables, beside the Poisson law."""
-    table = poisson_table(build(0.02, background="poisson")).reshape(-1, 32)
-    words = np.zeros(32)
-    for i, bucket in enumerate(table[3]):  # L4E, after what fills up
-        alias, own = int(bucket) & 31, int(bucket) >> 5
-        full = own == 0 and alias == i
-        words[i] += 2**27 if full else own
-        words[alias] += 0 if full else 2**27 - own
-    law = scipy.stats.poisson.pmf(np.arange(32), 8 * 2100 * 1e-4)
+    """Words of each number, by the limits, beside the Poisson law."""
+    found = limits(build(0.02, background="poisson"))
+    assert np.all(found[:, 0] == 2**32 - 1)  # what fills up gets none
+    words = np.diff(found[:, 3].astype(np.int64), prepend=-1)  # L4E
+    law = scipy.stats.poisson.pmf(np.arange(len(words)), 8 * 2100 * 1e-4)
     assert np.abs(words / 2**32 - law).max() < 2**-31
+    assert len(limits(build(0.02))) == 0
 
 
 def test_too_many_spikes_from_outside_are_refused():
-    many = Parameters(background_rate=100 * u.Hz)
-    network = build(0.02, parameters=many, background="poisson")
-    with pytest.raises(ValueError, match="16 spikes from outside in a step"):
-        poisson_table(network)
+    many = Parameters(background_rate=300 * u.Hz)
+    with pytest.raises(ValueError, match="48 spikes from outside reach a neuron"):
+        limits(build(0.02, parameters=many, background="poisson"))
 
 
 # --- runs -------------------------------------------------------------------------
@@ -267,7 +264,9 @@ def test_a_spike_arrives_by_the_delays_of_its_synapses():
     before = np.zeros(n)
     arrived = 0
     for now in range(40):
-        neurons = step(neurons, Each(None, None, None), np.zeros(n, np.float32))
+        neurons = step(
+            neurons, Each(None, None, None, ()), np.zeros(n, np.float32), None
+        )
         got = np.asarray(neurons.current) - decay * before
         expected = np.asarray(ring.value[now].to_decimal(u.pA))
         assert np.allclose(got, expected, atol=1e-2), now

@@ -7,7 +7,6 @@ depend on devices. The chance of each number is exact to 2**-32.
 
 from __future__ import annotations
 
-import itertools
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,15 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from synjit.draw_jax import weight_hash, weight_words
-from synjit.reference.delays import alias_table
 from synjit.reference.draw import seed_words
 
 if TYPE_CHECKING:
     from .microcircuit import Array, Network
 
 FIRST_SEED = 2**31  # above those of all blocks
-LOG2_NUMBERS = 5  # numbers of spikes are below 2**5
-LARGEST_MEAN = 4.0  # above which larger numbers are not rare enough to be left out
+MOST = 64  # spikes in a step
 
 
 class Each(NamedTuple):
@@ -32,42 +29,58 @@ class Each(NamedTuple):
     delays: Array | None  # uint8, steps, if it has one
     populations: Array  # int32, from 1 on; 0 fills up a device's share
     numbers: Array  # uint32, among all neurons
+    limits: tuple[Array, ...]  # uint32, of ``limits``; none without Poisson input
 
 
-def poisson_table(network: Network) -> np.ndarray:
-    """Alias tables of the numbers of each population, one after the other; uint32.
+def limits(network: Network) -> np.ndarray:
+    """Largest words with which a neuron gets at most 0, 1, ... spikes.
 
-    That of what fills up a device's share is the first, and gives 0.
+    Returns
+    -------
+    uint32 array (numbers, populations + 1)
+        The first column is that of what fills up a device's share, which gets none. No
+        rows without Poisson input.
     """
-    rows = [_masses(mean) for mean in (0.0, *network.arriving)]
-    words = [word for row in rows for word in alias_table(row, LOG2_NUMBERS)]
-    return np.array(words, np.uint32)
+    if network.background != "poisson":
+        return np.empty((0, len(network.sizes) + 1), np.uint32)
+    columns = [_limits(mean) for mean in (0.0, *network.arriving)]
+    rows = max(map(len, columns))
+    never = [2**32 - 1]
+    return np.array(
+        [column + never * (rows - len(column)) for column in columns], np.uint32
+    ).T
 
 
-def _masses(mean: float) -> list[int]:
-    """Give the number of words, of 2**32, for each number of spikes."""
-    if not 0 <= mean <= LARGEST_MEAN:
-        raise ValueError(
-            f"{mean:g} spikes from outside in a step, on average: there may be "
-            f"{LARGEST_MEAN:g}; a shorter time step has fewer"
-        )
-    chance, below = Decimal(-mean).exp(), Decimal(0)
-    ends = [0]
-    for number in range(1, 2**LOG2_NUMBERS + 1):
-        below += chance
-        ends.append(round(min(below, Decimal(1)) * 2**32))
+def _limits(mean: float) -> list[int]:
+    """Of a Poisson number, as far as there is a word of 32 bits for it."""
+    chance, words = Decimal(-mean).exp(), Decimal(0)
+    found: list[int] = []
+    for number in range(1, MOST + 1):
+        words += chance * 2**32
+        if round(words) >= 2**32:
+            return found
+        found.append(max(0, round(words) - 1))
         chance *= Decimal(mean) / number
-    ends[-1] = 2**32
-    return [high - low for low, high in itertools.pairwise(ends)]
+    raise ValueError(
+        f"{mean:g} spikes from outside reach a neuron in a step, on average, which may "
+        f"be more than {MOST}: a shorter time step has fewer"
+    )
 
 
-def arriving_spikes(network: Network, table: Array, each: Each, time: Array) -> Array:
-    """Number of spikes that reach each neuron from outside in a step, (n,) uint32."""
+def draw_words(network: Network, each: Each, times: Array) -> Array | None:
+    """Draw a word for each step and neuron, (steps, n) uint32; None without input.
+
+    Apart from the steps, for XLA would draw the words of a step again for each neuron,
+    and the word of a neuron again for each of its limits.
+    """
+    if network.background != "poisson":
+        return None
     seed = tuple(map(jnp.uint32, seed_words(FIRST_SEED + network.seed)))
-    word = weight_hash(each.numbers, weight_words(seed, time.astype(jnp.uint32)))
-    own = word >> np.uint32(32 - LOG2_NUMBERS)
-    first = each.populations.astype(jnp.uint32) << np.uint32(LOG2_NUMBERS)
-    bucket = jnp.asarray(table)[first | own]
-    last = np.uint32(2**LOG2_NUMBERS - 1)
-    is_own = ((word << np.uint32(LOG2_NUMBERS)) | last) < bucket
-    return jnp.where(is_own, own, bucket & last)
+    first, second = weight_words(seed, times.astype(jnp.uint32))
+    return weight_hash(each.numbers[None], (first[:, None], second[:, None]))
+
+
+def arriving_spikes(each: Each, word: Array) -> Array:
+    """Number of spikes that reach each neuron from outside in a step, (n,) float32."""
+    above = [(word > limit).astype(jnp.float32) for limit in each.limits]
+    return sum(above, jnp.zeros(word.shape, jnp.float32))

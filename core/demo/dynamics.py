@@ -18,7 +18,7 @@ import numpy as np
 
 from synjit import JITBlocks, JITNormal
 
-from .background import arriving_spikes, poisson_table
+from .background import arriving_spikes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,15 +103,15 @@ def drive(network: Network, direct: Array) -> Array:
 
 def make_step(
     network: Network, matrix: JITBlocks | ShardedMatrix
-) -> Callable[[Neurons, Each, Array], Neurons]:
+) -> Callable[[Neurons, Each, Array, Array | None], Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     The matrix is that of the ``connections``. If it is sharded, all arrays are in the
     order of its devices: each has a share of every population, and draws the synapses
     of its own neurons, the rows of W.
 
-    The arguments of a step are the neurons, what is fixed of each, and the ``drive``
-    of each.
+    The arguments of a step are the neurons, what is fixed of each, the ``drive`` of
+    each, and a word for each to draw its Poisson input by, or None.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -141,9 +141,10 @@ def make_step(
         )
 
     from_outside = np.float32(par.weight.to_decimal(u.pA))
-    table = poisson_table(network)
 
-    def arrive(neurons: Neurons, ages: Array, each: Each) -> tuple[Array, Ring | None]:
+    def arrive(
+        neurons: Neurons, ages: Array, each: Each, word: Array | None
+    ) -> tuple[Array, Ring | None]:
         ring = neurons.ring
         if ring is None:
             arrived = matrix @ arriving(ages, each.delays)
@@ -151,19 +152,20 @@ def make_step(
             arrived, ring = ring.read(neurons.time)
             ring = matrix.deliver(youngest(ages) == 1, ring, neurons.time)
         current = arrived.to_decimal(u.pA).astype(jnp.float32)
-        if network.background == "poisson":
-            spikes = arriving_spikes(network, table, each, neurons.time)
-            current += from_outside * spikes.astype(jnp.float32)
+        if word is not None:
+            current += from_outside * arriving_spikes(each, word)
         return current, ring
 
-    def step(neurons: Neurons, each: Each, driven: Array) -> Neurons:
+    def step(
+        neurons: Neurons, each: Each, driven: Array, word: Array | None
+    ) -> Neurons:
         # Each line needs the one before, so that arrays can be written in place.
         v = decay_v * neurons.potential + from_current * neurons.current
         clamped = youngest(neurons.ages) <= refractory
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
-        arrived, ring = arrive(neurons, ages, each)
+        arrived, ring = arrive(neurons, ages, each, word)
         current = decay_i * neurons.current + arrived
         return Neurons(v, current, ages, neurons.time + 1, ring)
 

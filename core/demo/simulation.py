@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from .background import Each
+from .background import Each, draw_words, limits
 from .dynamics import Neurons, connections, drive, make_step, no_spikes, youngest
 from .microcircuit import build
 from .statistics import COMPARED
@@ -268,7 +268,9 @@ def _compiler(
         delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
     populations = np.repeat(np.arange(1, len(network.sizes) + 1), network.sizes)
     numbers = np.arange(len(populations), dtype=np.uint32)
-    each = Each(delays, *map(cut.place, (populations.astype(np.int32), numbers)))
+    populations = cut.place(populations.astype(np.int32))
+    by_number = tuple(jnp.asarray(row)[populations] for row in limits(network))
+    each = Each(delays, populations, cut.place(numbers), by_number)
     millisecond = _make_millisecond(network, matrix, sampled)
     like_start = jax.tree.map(lambda array: array.sharding, start)
     everywhere = NamedSharding(cut.mesh, PartitionSpec())
@@ -314,9 +316,11 @@ def _make_millisecond(
             drive(network, direct), (1, 0), constant_values=-jnp.inf
         )
         driven = by_population[each.populations]
+        times = state.neurons.time + np.arange(steps, dtype=np.int32)
         neurons, _ = lax.scan(
-            lambda n, _: (step(n, each, driven), None),
+            lambda neurons, word: (step(neurons, each, driven, word), None),
             state.neurons,
+            draw_words(network, each, times),
             length=steps,
         )
         age = youngest(neurons.ages)

@@ -84,7 +84,8 @@ def correlations(
     counts = counts[counts.any(axis=1)]
     if len(counts) < 2:
         return np.empty(0)
-    return np.corrcoef(counts)[np.triu_indices(len(counts), 1)]
+    pairs: Floats = np.atleast_2d(np.corrcoef(counts))
+    return pairs[np.triu_indices(len(pairs), 1)]
 
 
 def synchrony(counts: Integers) -> float:
