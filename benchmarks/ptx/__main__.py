@@ -87,15 +87,18 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
         "processor time"
     )
     failed = len(checks) - statuses["passed"]
-    tell(executor)
+    tell(executor, names=part == "variants")
     if only:
         return failed
     never = executor.never_launched() if part == "variants" else []
     return failed + len(executor.tally.never_met()) + len(never)
 
 
-def tell(executor: Executor) -> None:
-    """Print what was run, and what was not."""
+def tell(executor: Executor, *, names: bool) -> None:
+    """Print what was run, and what was not, with the names of these kernels or without.
+
+    Where ``prob`` decides between two kernels, one of them is not run.
+    """
     tally, never_launched = executor.tally, executor.never_launched()
     places = sum(tally.compiled.values())
     missed = sum(map(len, tally.missed.values()))
@@ -109,7 +112,7 @@ def tell(executor: Executor) -> None:
     )
     print(f"  opcodes never run: {', '.join(tally.never_met()) or 'none'}")
     print(f"  kernels compiled and never run: {len(never_launched)}")
-    for name in never_launched:
+    for name in never_launched if names else ():
         print(f"    {name}")
 
 
