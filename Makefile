@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .PHONY: help demo test test-quick matrix orders check release-check bench cold stats crush \
-  page nest bench-nest aot aot-gpu aot-tpu ptx clean
+  page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -24,6 +24,8 @@ help:
 	@echo "make stats  every statistic of the draw, at full power (minutes)"
 	@echo "make crush  its words through TestU01, which must be installed (hours)"
 	@echo "make page   the tables and pictures of docs/the-draw.md"
+	@echo "make docs   the site, in build/docs; any warning is an error"
+	@echo "make links  whether the addresses in it answer (needs the network)"
 	@echo "make bench-nest    the microcircuit in NEST and here (half an hour, 15 GB)"
 	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
@@ -92,6 +94,21 @@ check: $(VENV)/ready
 	@echo "== workflows"
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/zizmor --quiet --offline --no-progress --min-severity medium .github/workflows
+
+$(VENV)/docs-ready: $(VENV)/ready
+	@echo "== setting up the packages of the docs in $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+SPHINX = $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet
+
+docs: $(VENV)/docs-ready
+	@rm -rf docs/api build/docs
+	@$(SPHINX) -b html docs build/docs
+	@echo "build/docs/index.html"
+
+links: $(VENV)/docs-ready
+	@$(SPHINX) -b linkcheck docs build/links
 
 # brainevent, to compare with, in an environment of its own.
 BRAINEVENT := .venv-brainevent

@@ -109,6 +109,17 @@ class JITMatrix(RandomMatrix):
         lambda loc, scale: (loc, scale)
     )
 
+    def __new__(cls, *given: Any, **_named: Any) -> Self:
+        """Refuse all parameters in one tuple, as other packages have them."""
+        if len(given) == 1 and isinstance(given[0], tuple):
+            named = ", ".join([*cls.PARAMETERS, "prob", "seed"])
+            raise TypeError(
+                f"{cls.__name__} takes its parameters one by one, got a tuple of "
+                f"{len(given[0])}: write {cls.__name__}({named}, shape=(rows, "
+                "columns)), or take the classes of synjit.compat.brainevent"
+            )
+        return super().__new__(cls)
+
     def __init__(
         self,
         loc: Numbers,

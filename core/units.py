@@ -79,8 +79,12 @@ def split_pair(first: Any, second: Any, names: str) -> tuple[Any, Any, Any]:
         first = brainunit.Quantity(first, unit=brainunit.get_unit(second))
     if _is_zero(second):
         second = brainunit.Quantity(second, unit=brainunit.get_unit(first))
+    one, other = (
+        brainunit.get_unit(value) if is_quantity(value) else "a plain number"
+        for value in (first, second)
+    )
     brainunit.fail_for_dimension_mismatch(
-        first, second, f"{names} must have the same dimension"
+        first, second, f"{names} must have the same dimension, got {one} and {other}"
     )
     number, unit = split(first)
     if unit is not None:
