@@ -96,7 +96,7 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
     for kind, colour in COLOURS.items():
         sizes = np.geomspace(1e4, 1e7, 50)
@@ -112,7 +112,11 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
         ylabel="bytes",
     )
     axes.grid(color="0.9")
-    axes.legend(frameon=False, title="lines computed, points measured")
+    figure.legend(
+        loc="outside right upper",
+        frameon=False,
+        title="lines computed,\npoints measured",
+    )
     figure.savefig(path, dpi=120)
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import delivery, dispatch, units, validation
+from . import delivery, dispatch, html, units, validation
 from .delays import check_delay
 from .evaluation import coefficients, evaluate
 from .hookspecs import Block, Grid, Matrix, Problem
@@ -183,6 +183,21 @@ class JITBlocks(RandomMatrix):
         """Show what it is made of."""
         rows = ", ".join(f"[{', '.join(map(repr, row))}]" for row in self.blocks)
         return f"JITBlocks([{rows}])"
+
+    def _repr_html_(self) -> str:
+        """Show the grid in a notebook, and how much is not stored."""
+        rows: list[Sequence[object]] = [
+            [
+                i,
+                *(
+                    "none" if b is None else f"{type(b).__name__} {b.shape}"
+                    for b in row
+                ),
+            ]
+            for i, row in enumerate(self.blocks)
+        ]
+        rows += html.connections([block for _, _, block in self._placed])
+        return html.table(f"JITBlocks {self.shape}", rows)
 
     # --- products -----------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 
-from . import gate, validation
+from . import gate, html, validation
 from .dispatch import candidates, resolve, unfit, why_not
 from .hookspecs import NO_GRID, PLATFORMS, Grid, Problem, Product
 from .reference import FixedOutDegree, Normal, Rule, Weights
@@ -49,6 +49,11 @@ class Explanation:
         ]
         lines += [f"{name}: {reason}" for name, reason in self.reasons.items()]
         return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, a row for each backend."""
+        head, *_ = str(self).split("\n")
+        return html.table(head, self.reasons.items())
 
 
 def explain(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import dispatch, reference, seeding, units, validation
+from . import dispatch, html, reference, seeding, units, validation
 from .aliases import Delay, Numbers, Place, Prob, Seed
 from .delays import check_delay
 from .evaluation import Family, coefficients, evaluate
@@ -109,17 +109,7 @@ class JITMatrix(RandomMatrix):
         lambda loc, scale: (loc, scale)
     )
 
-    def __new__(cls, *given: Any, **_named: Any) -> Self:
-        """Refuse all parameters in one tuple, as other packages have them."""
-        if len(given) == 1 and isinstance(given[0], tuple):
-            named = ", ".join([*cls.PARAMETERS, "prob", "seed"])
-            raise TypeError(
-                f"{cls.__name__} takes its parameters one by one, got a tuple of "
-                f"{len(given[0])}: write {cls.__name__}({named}, shape=(rows, "
-                "columns)), or take the classes of synjit.compat.brainevent"
-            )
-        return super().__new__(cls)
-
+    @validation.one_by_one
     def __init__(
         self,
         loc: Numbers,
@@ -251,18 +241,27 @@ class JITMatrix(RandomMatrix):
 
     def __repr__(self) -> str:
         """Show a call that makes the same matrix."""
+        shown = ", ".join(f"{name}={text}" for name, text in self._shown().items())
+        return f"{type(self).__name__}({shown})" + (".T" if self.transposed else "")
+
+    def _repr_html_(self) -> str:
+        """Show the same in a notebook, and how much is not stored."""
+        name = type(self).__name__ + (", transposed" if self.transposed else "")
+        rows = [*self._shown().items(), *html.connections([self])]
+        return html.table(name, rows)
+
+    def _shown(self) -> dict[str, str]:
+        """Give the arguments that are not as usual, written out."""
         given = self._arguments()
         of_class = inspect.signature(type(self)).parameters
         names = {"origin", "self_connections", "delay", "corder", "backend"}
         names &= of_class.keys()
         usual = {name: of_class[name].default for name in names}
-        shown = [
-            f"{name}={_written(value)}"
+        return {
+            name: _written(value)
             for name, value in given.items()
             if name not in usual or (value is not usual[name] and value != usual[name])
-        ]
-        call = f"{type(self).__name__}({', '.join(shown)})"
-        return call + (".T" if self.transposed else "")
+        }
 
     def _arguments(self) -> dict[str, Any]:
         """Give the arguments that make the matrix, before it is transposed."""
@@ -534,7 +533,7 @@ def _key(words: Any) -> jax.Array:
 def _written(value: Any) -> str:
     """Write a number so that Python reads the same, given jax, jnp, np and Quantity."""
     if isinstance(value, jax.core.Tracer):
-        return f"float('{value}')" if value in {math.inf, -math.inf} else repr(value)
+        return repr(value)
     if is_key(value):
         words = _written(jax.random.key_data(value))
         return f"jax.random.wrap_key_data({words}, impl={_KEY!r})"

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,29 @@ from .primitives import undifferentiable_prob
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 MAX_LENGTH = 2**31 - 1
+
+
+# --- parameters, one by one ---------------------------------------------------------
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def one_by_one(init: Init) -> Init:
+    """Let a matrix class refuse all its parameters in one tuple, with words."""
+
+    @functools.wraps(init)
+    def checked(self: Any, *given: Any, **named: Any) -> None:
+        if len(given) == 1 and isinstance(given[0], tuple):
+            name = type(self).__name__
+            parameters = ", ".join([*type(self).PARAMETERS, "prob", "seed"])
+            raise TypeError(
+                f"{name} takes its parameters one by one, got a tuple of "
+                f"{len(given[0])}: write {name}({parameters}, shape=(rows, columns)), "
+                "or take the classes of synjit.compat.brainevent"
+            )
+        init(self, *given, **named)
+
+    return checked  # type: ignore[return-value]
 
 
 # --- shape ------------------------------------------------------------------------

@@ -36,6 +36,8 @@ numpydoc_xref_param_type = False
 linkcheck_timeout = 20
 linkcheck_retries = 2
 
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = "synjit"
 html_show_sourcelink = False

@@ -7,18 +7,24 @@ import subprocess
 import sys
 from importlib import metadata
 
+import numpy as np
 import pytest
 
 import synjit
 from synjit import cli
+from synjit.cli import bench, output
+from synjit.explanation import Explanation
 
 COMMANDS = (
     [],
     ["backends"],
+    ["bench"],
     ["conformance"],
-    ["support-table"],
     ["demo"],
+    ["explain"],
     ["export"],
+    ["support-table"],
+    ["warmup"],
 )
 RUN = "import synjit_command; synjit_command.main()"
 
@@ -59,6 +65,130 @@ def test_options_that_cannot_be(command, reason, capsys):
         cli.main(command.split())
     assert ended.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+# --- results for machines ----------------------------------------------------------
+
+NETWORK = "import synjit\nM = synjit.JITNormal(1.0, 0.1, 0.5, 42, shape=(4, 5))\n"
+
+
+def result(capsys, *command):
+    """Run a command; what it printed, which must be JSON and nothing else."""
+    assert cli.main([*map(str, command), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_command_has_its_result_as_json():
+    parser = cli._parser()
+    (commands,) = (a.choices for a in parser._actions if a.dest == "command")
+    without = {name for name, c in commands.items() if "--json" not in c.format_help()}
+    assert without == {"support-table"}  # which is made of JSON
+
+
+def test_backends_as_json(capsys):
+    found = result(capsys, "backends")
+    assert found["backends"][0] == {
+        "backend": "numba",
+        "platform": "cpu",
+        "from": "built in",
+        **found["backends"][0],
+    }
+    assert {"events", "floats", "dense"} < set(found["backends"][0])
+
+
+def test_explain(capsys):
+    command = ["explain", "events", "--shape", "100,80", "--platform", "cpu"]
+    found = result(capsys, *command)
+    assert found["backend"] == "numba"
+    assert "pallas_gpu" in found["reasons"]
+    assert cli.main(command) == 0
+    assert "shape (100, 80)" in capsys.readouterr().out
+    assert cli.main(["explain", "--shape=-1,5"]) == 2
+    assert "shape must be" in capsys.readouterr().err
+
+
+def test_export_as_json(tmp_path, capsys):
+    program = tmp_path / "network.py"
+    program.write_text(NETWORK)
+    out = tmp_path / "net"
+    command = ["export", f"{program}:M", "--format", "npz"]
+    found = result(capsys, *command, "--delay", "1.5", "--out", out)
+    assert found == {"folder": str(out), "format": "npz"}
+
+
+def test_demo_as_json(tmp_path, capsys):
+    found = result(capsys, *DEMO, "--no-pictures")
+    assert len(found["rates"]) == 8
+
+
+def test_conformance_as_json(tmp_path, capsys):
+    path = tmp_path / "new" / "report.json"
+    only = ["conformance", "numba", "--only", "dense/prob=0/*"]
+    cli.main([*only, "--json", str(path)])  # never a pass: it is a part
+    assert "right so far" in capsys.readouterr().out
+    report = json.loads(path.read_text())
+    assert report["ran"] < report["required"]
+    cli.main([*only, "--json"])
+    assert json.loads(capsys.readouterr().out)["ran"] == report["ran"]
+
+
+def test_json_that_cannot_be_written_stops_before_the_work(monkeypatch, capsys):
+    monkeypatch.setattr("synjit.explain", None)
+    assert cli.main(["explain", "--json", "/proc/synjit/x.json"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_warmup_asks_for_every_product(monkeypatch, capsys):
+    asked = []
+
+    def explain(product, *, dtype, **_options):
+        asked.append((product, dtype))
+        return Explanation(None, "numba", "conforms", {})
+
+    monkeypatch.setattr("synjit.explain", explain)
+    found = result(capsys, "warmup")
+    products = ["events", "floats", "dense", "weighted", "deliver"]
+    assert [row["product"] for row in found["products"]] == products
+    assert set(asked) == {(p, d) for p in products for d in ("float32", "float64")}
+
+
+def test_bench_compares_the_same_matrix(monkeypatch, capsys):
+    monkeypatch.setattr("synjit.cli.bench.SECONDS", 0.0)
+    monkeypatch.setattr("synjit.cli.bench.CASES", ((300, 0.1, 0.1),))
+    (case,) = result(capsys, "bench")["cases"]
+    assert case["synjit_us"] > 0
+    assert case["stored_bytes"] == pytest.approx(8 * 9000, rel=0.1)
+    monkeypatch.setattr("synjit.cli.bench._stored", other_matrix)
+    with pytest.raises(AssertionError, match="another product"):
+        cli.main(["bench"])
+
+
+def other_matrix(matrix):
+    rows, columns, weights = matrix.replace(seed=1).connections()
+    order = np.argsort(columns, kind="stable")
+    first = np.searchsorted(columns[order], np.arange(matrix.shape[1] + 1))
+    return bench.Stored(first, rows[order], weights[order])
+
+
+# --- tables ------------------------------------------------------------------------
+
+
+def test_tables_are_plain_where_no_terminal_reads(capsys):
+    output.show_table([["a", "b"], ["1", "[red]2"]])
+    assert capsys.readouterr().out == "a  b\n1  [red]2\n"
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["NO_COLOR", "colour"])
+def test_tables_on_a_terminal(plain, monkeypatch, capsys):
+    pytest.importorskip("rich")
+    monkeypatch.setattr("synjit.cli.output.is_rich", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1" if plain else "")
+    output.show_table([["a", "b"], ["1", "[red]2"]])
+    told = capsys.readouterr().out
+    assert "[red]2" in told  # words are no markup
+    assert ("\x1b[3" in told) != plain or "\x1b[1m" in told
 
 
 # --- reports ----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import jax
 from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Constant
+from synjit.validation import one_by_one
 
 
 @jax.tree_util.register_pytree_node_class
@@ -33,6 +34,7 @@ class JITConstant(JITMatrix):
     PARAMETERS: ClassVar = ("weight",)
     FIXED: ClassVar = ()
 
+    @one_by_one
     def __init__(
         self,
         weight: Numbers,

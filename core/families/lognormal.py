@@ -10,6 +10,7 @@ import jax
 from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import LogNormal
+from synjit.validation import one_by_one
 
 
 @jax.tree_util.register_pytree_node_class
@@ -41,6 +42,7 @@ class JITLogNormal(JITMatrix):
     PARAMETERS: ClassVar = ("w_median",)
     FIXED: ClassVar = ("sigma",)
 
+    @one_by_one
     def __init__(
         self,
         w_median: Numbers,

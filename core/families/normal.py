@@ -10,6 +10,7 @@ import jax
 from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Normal
+from synjit.validation import one_by_one
 
 
 @jax.tree_util.register_pytree_node_class
@@ -39,6 +40,7 @@ class JITNormal(JITMatrix):
     PARAMETERS: ClassVar = ("w_loc", "w_scale")
     FIXED: ClassVar = ()
 
+    @one_by_one
     def __init__(
         self,
         w_loc: Numbers,

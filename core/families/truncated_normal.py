@@ -13,6 +13,7 @@ from synjit import units, validation
 from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import TruncatedNormal
+from synjit.validation import one_by_one
 
 
 @jax.tree_util.register_pytree_node_class
@@ -48,6 +49,7 @@ class JITTruncatedNormal(JITMatrix):
     PARAMETERS: ClassVar = ("w_loc", "w_scale")
     FIXED: ClassVar = ("bounds",)
 
+    @one_by_one
     def __init__(
         self,
         w_loc: Numbers,

@@ -10,6 +10,7 @@ import jax
 from synjit.aliases import Delay, Numbers, Place, Prob, Seed
 from synjit.jit_matrix import JITMatrix
 from synjit.reference import Uniform
+from synjit.validation import one_by_one
 
 
 @jax.tree_util.register_pytree_node_class
@@ -34,6 +35,7 @@ class JITUniform(JITMatrix):
     PARAMETERS: ClassVar = ("w_low", "w_high")
     FIXED: ClassVar = ()
 
+    @one_by_one
     def __init__(
         self,
         w_low: Numbers,

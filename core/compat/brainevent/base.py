@@ -30,10 +30,6 @@ class JITC(JITMatrix):
     SHIFTED: ClassVar[tuple[str, ...]]  # parameters to add to what is added to weights
     OTHER: ClassVar[type[JITC]]  # class of the transpose
 
-    def __new__(cls, *_given: Any, **_named: Any) -> Self:
-        """Take parameters in one tuple, too, as brainevent's classes do."""
-        return object.__new__(cls)
-
     def _set(
         self,
         given: Sequence[Any],
