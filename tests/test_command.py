@@ -141,8 +141,9 @@ def test_json_that_cannot_be_written_stops_before_the_work(monkeypatch, capsys):
 def test_warmup_asks_for_every_product(monkeypatch, capsys):
     asked = []
 
-    def explain(product, *, dtype, **_options):
+    def explain(product, *, dtype, grid=None, **_options):
         asked.append((product, dtype))
+        assert grid is None or len(grid.blocks) > 1  # one has no kernel of its own
         return Explanation(None, "numba", "conforms", {})
 
     monkeypatch.setattr("synjit.explain", explain)

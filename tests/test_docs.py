@@ -7,6 +7,7 @@ import importlib
 import inspect
 import io
 import re
+import runpy
 from pathlib import Path
 
 import jax
@@ -110,6 +111,26 @@ def test_what_a_page_shows_is_compared(tmp_path):
         page.write_text(text.format(code, kind, told))
         with pytest.raises(AssertionError):
             run_blocks(page, {})
+
+
+@pytest.mark.quick
+def test_every_relative_link_leads_to_a_file():
+    pages = [README, README.parent / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+    checked = 0
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+            checked += 1
+    assert checked > 100
+
+
+@pytest.mark.quick
+def test_links_of_the_readme_are_absolute_where_it_is_published():
+    script = runpy.run_path(str(README.parent / ".ci" / "absolute_links.py"))
+    found = script["absolute"](README.read_text(), "https://there/synjit", "v1.2.3")
+    assert "](https://there/synjit/blob/v1.2.3/docs/speed.md)" in found
+    assert "](https://there/synjit/raw/v1.2.3/docs/pictures/raster.png)" in found
+    assert not re.findall(r"\]\((?!https://)", found)
 
 
 @pytest.mark.quick

@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     from synjit.cache import cache_folder
 
     output.check_json(options)
-    blocks = JITBlocks([[JITNormal(1.0, 0.1, 0.5, 1, delay=1, shape=(8, 8))]])
+    one, other = (JITNormal(1.0, 0.1, 0.5, s, delay=1, shape=(8, 8)) for s in (1, 2))
+    blocks = JITBlocks([[one, other]])  # a single one has no kernel of its own
     kinds: dict[str, dict[str, Any]] = {
         "events": {},
         "floats": {},
