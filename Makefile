@@ -222,4 +222,4 @@ aot-tpu: $(AOT_TPU)/ready
 
 clean:
 	rm -rf $(VENV) $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) $(TOX) $(RELEASE) .tox \
-	  demo-out build dist *.egg-info examples/*/src/*.egg-info
+	  demo-out build dist docs/api *.egg-info examples/*/src/*.egg-info

@@ -80,13 +80,14 @@ def is_rich() -> bool:
 def show_table(rows: Sequence[Sequence[object]]) -> None:
     """Print rows of words, the first of which are the heads.
 
-    With rich (which heeds NO_COLOR) where that is installed and a terminal reads, else
-    in plain columns.
+    With rich where that is installed and a terminal reads that is wide enough, without
+    colours (but bold heads); else in plain columns.
     """
-    if not is_rich():
-        from synjit.conformance.report import table
+    from synjit.conformance.report import table
 
-        print(table(rows))
+    plain = table(rows)
+    if not is_rich():
+        print(plain)
         return
     from rich import box, console, text
     from rich.table import Table
@@ -95,7 +96,13 @@ def show_table(rows: Sequence[Sequence[object]]) -> None:
     drawn = Table(*head, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for row in body:
         drawn.add_row(*(text.Text(cell) for cell in row))
-    console.Console().print(drawn)
+    terminal = console.Console()
+    unbounded = terminal.options.update(max_width=10_000)
+    fits = terminal.measure(drawn, options=unbounded).maximum <= terminal.width
+    if fits:
+        terminal.print(drawn)
+    else:  # it would cut words
+        print(plain)
 
 
 def steps(what: Sequence[T], name: Callable[[T], str]) -> Iterator[T]:
