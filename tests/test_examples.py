@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -69,6 +70,23 @@ def test_train(run):
     names, told = run("train.py", "--hidden 60 --updates 60")
     losses = names["losses"]
     assert losses[-4:].mean() < 0.95 * losses[:4].mean()
-    recurrent = names["parameters"][1]
-    assert recurrent.w_loc != 0  # a gradient came through its spikes
     assert "recurrent: w_loc" in told
+    reaches_through_others(names)
+
+
+def reaches_through_others(names):
+    """Check that a derivative passes the spikes of the network's own neurons."""
+    W_in, W, read_out = names["parameters"]
+    direct, recurrent = (np.asarray(M.todense()) != 0 for M in (W_in, W))
+    second = recurrent[0].astype(int) @ direct.astype(int) > 0
+    chosen = int((second & ~direct[0]).argmax())  # reaches neuron 0 by others only
+    assert second[chosen]
+    assert not direct[0, chosen]
+    of_neuron_0 = jnp.zeros_like(read_out).at[0, 0].set(1.0)
+
+    def output(spikes_in):
+        return names["logits"]((W_in, W, of_neuron_0), spikes_in)[0].sum()
+
+    shape = (names["steps"], names["inputs"], names["batch"])
+    gradient = jax.grad(output)(jnp.full(shape, 0.1))
+    assert (gradient[:, chosen] != 0).any()
