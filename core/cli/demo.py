@@ -87,8 +87,6 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, ModuleNotFoundError) as error:
         raise UsageError(error) from error
     if options.json:
-        numbers = demo.report.summary(
-            activity, scale=options.scale, seed=options.seed, backend=options.backend
-        )
+        numbers = demo.report.summary(activity, options.backend)
         output.give(options, numbers, lambda: None)  # all is told already
     return 0
