@@ -266,9 +266,9 @@ def _compiler(
     delays = None
     if network.delays:
         delays = cut.place(np.concatenate(network.delays).astype(np.uint8))
-    populations = np.repeat(np.arange(1, len(network.sizes) + 1), network.sizes)
-    numbers = np.arange(len(populations), dtype=np.uint32)
-    populations = cut.place(populations.astype(np.int32))
+    count = len(network.sizes)
+    numbers = np.arange(sum(network.sizes), dtype=np.uint32)
+    populations = cut.place(np.repeat(np.arange(1, count + 1), network.sizes))
     by_number = tuple(jnp.asarray(row)[populations] for row in limits(network))
     each = Each(delays, populations, cut.place(numbers), by_number)
     millisecond = _make_millisecond(network, matrix, sampled)
