@@ -35,6 +35,12 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 Product = Literal["events", "floats", "dense", "weighted", "deliver"]
 Rule = Literal["bernoulli", "fixed_out_degree"]
 
+
+def directions(product: Product) -> tuple[bool, ...]:
+    """Give the values that ``transpose`` has for a product."""
+    return (False, True) if product in {"events", "floats"} else (False,)
+
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

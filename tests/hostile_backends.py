@@ -18,12 +18,13 @@ class Honest:
 
     Attributes
     ----------
-    asked : str
-        The product by which its fault is met.
+    asked, transpose : str, bool
+        The product, and the direction, in which its fault is met.
     """
 
     platforms = ("cpu",)
     asked = "events"
+    transpose = False
 
     @hookimpl
     def synjit_backend(self):
@@ -161,6 +162,7 @@ def _missing(problem, *_):
 
 
 class TransposeIsNoOp(Honest):
+    transpose = True
     fault = "it is the product with W, not W.T"
 
     def product(self, problem, *operands):

@@ -30,6 +30,7 @@ class BatchesBeyond64(Honest):
 
 class TransposedFloatsBeyond10(Honest):
     asked = "floats"
+    transpose = True
     fault = "vectors of the batch from number 10 on are wrong"
 
     def product(self, problem, *operands):
@@ -142,6 +143,7 @@ class TailsAreCut(Honest):
 
 
 class TailsAreCutInSums(Honest):
+    transpose = True  # five sums of one connection, not a sum of five
     fault = "a weight is beyond 5 standard deviations"
     most = 5 << 16
 

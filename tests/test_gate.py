@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import synjit
 from synjit import BackendError, Problem, gate
 from synjit.backends.numba_cpu import plugin
 from synjit.cache import cache_folder
+from synjit.conformance import Check, suite
+from synjit.conformance.checks import gate_cases
 from synjit.gate import certificate
 from synjit.registry import registry
 
@@ -60,7 +63,7 @@ def no_quick_part(monkeypatch):
 
     def passes(registered, asked, mark):
         runs.append(asked)
-        return gate.Verdict("proved", "", frozenset({(False, False)}), "quick part")
+        return gate.Verdict("proved", "", frozenset({False}), "quick part")
 
     monkeypatch.setattr(gate, "_quick_part", passes)
     yield runs
@@ -106,7 +109,7 @@ def forge(path, key):
 
 def swap(path, key):
     other = subject(product="dense")
-    certificate.store(other, {"kinds": [[True, True]]})
+    certificate.store(other, {"batched": [True]})
     certificate._path(other).replace(path)
 
 
@@ -182,7 +185,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(cache, no_quick_part, monkey
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(certificate.os, "replace", fails)
-    assert not certificate.store(subject(product="dense"), {"kinds": []})
+    assert not certificate.store(subject(product="dense"), {"batched": []})
     assert {p.name for p in (cache / "certificates").iterdir()} == before
 
 
@@ -191,6 +194,42 @@ def test_a_cache_that_is_no_folder(tmp_path, no_quick_part, monkeypatch):
     path.write_text("")
     monkeypatch.setenv("SYNJIT_CACHE_DIR", str(path))
     assert judge().grade == "proved"
+
+
+# --- directions -------------------------------------------------------------------
+
+
+def test_each_direction_is_judged_when_it_is_wanted(cache, no_quick_part):
+    registered = replace(numba())  # of which there is no verdict in this process
+
+    def standing():
+        return gate.standing(registered, "cpu", "events")
+
+    assert standing() == "not tried"
+    gate.verdict(registered, PROBLEM)
+    assert standing() == "proved, transposed not tried"
+    gate.verdict(registered, replace(PROBLEM, transpose=True))
+    assert standing() == "proved"
+    assert [asked.transpose for asked in no_quick_part] == [False, True]
+
+
+@pytest.mark.parametrize("product", ["events", "floats"])
+def test_the_cases_of_both_directions_are_all_that_there_are(product, monkeypatch):
+    """Those of one run no kernel of the other."""
+    given = []
+
+    def passes(registered, platform, cases, **_):
+        given.append(cases)
+        passed = [suite.Result(Check("case", cases[0]), "passed")]
+        return suite.Report(registered.backend.name, platform, 1, passed)
+
+    monkeypatch.setattr(suite, "run", passes)
+    monkeypatch.setenv("SYNJIT_SUITE_SEED", "1")
+    for transpose in (False, True):
+        asked = ASKED._replace(product=product, transpose=transpose)
+        assert gate._quick_part(numba(), asked).grade == "proved"
+        assert {case.transpose for case in given[transpose]} == {transpose}
+    assert set().union(*given) == set(gate_cases(product, 1, "float32"))
 
 
 # --- other processes --------------------------------------------------------------
@@ -231,7 +270,7 @@ def test_two_processes_at_once(cache):
     for process in processes:
         assert process.communicate()[0] == "quick part proved \n"
     (path,) = (cache / "certificates").glob("*.json")
-    assert json.loads(path.read_text().partition("\n")[2])["result"]["kinds"]
+    assert json.loads(path.read_text().partition("\n")[2])["result"]["batched"]
     assert {p.name for p in path.parent.iterdir()} == {path.name, "key"}
     assert start(cache).communicate()[0] == "certificate proved \n"
 
@@ -245,7 +284,7 @@ def test_a_broken_kernel_is_refused_and_nothing_need_be_cleared(cache, tmp_path)
         source = Path(getattr(__import__(f"synjit.{package}"), package).__file__).parent
         shutil.copytree(source, copy / package, ignore=ignore, dirs_exist_ok=True)
     other = {"PYTHONPATH": str(copy.parent)}
-    certificate.store(subject(), {"kinds": [[False, False]]})
+    certificate.store(subject(), {"batched": [False]})
     assert start(cache, **other).communicate()[0] == "certificate proved \n"
 
     kernels = copy / "backends" / "numba_cpu"
@@ -321,8 +360,8 @@ def second():
     registered = registry().register(Second())
     key = (id(registered), ASKED)
     gate._verdicts[key] = gate._Pending(registered)
-    kinds = frozenset((t, b) for t in (False, True) for b in (False, True))
-    gate._verdicts[key].verdict = gate.Verdict("proved", "", kinds)
+    both = frozenset({False, True})
+    gate._verdicts[key].verdict = gate.Verdict("proved", "", both)
     yield registered
     registry().unregister("second")
 

@@ -72,16 +72,17 @@ HOSTILE = [plugin for plugin in hostile() if not hasattr(plugin, "only")]
 IN_FULL_SUITE = [plugin for plugin in hostile() if hasattr(plugin, "only")]
 
 
-def explain(product):
+def explain(product, transpose):
     if product == "weighted":
         return synjit.explain(product, grid=blocks().grid, platform="cpu")
     if product == "deliver":
         grid = blocks(delay=3).grid
         return synjit.explain(product, grid=grid, slots=4, platform="cpu")
-    return synjit.explain(product, shape=(10, 10), platform="cpu")
+    how = {"shape": (10, 10), "transpose": transpose, "platform": "cpu"}
+    return synjit.explain(product, **how)
 
 
-def run(product, backend=None, n=10):
+def run(product, transpose=False, backend=None, n=10):
     if product == "weighted":
         return blocks(backend) @ np.ones(20, bool)
     if product == "deliver":
@@ -91,7 +92,8 @@ def run(product, backend=None, n=10):
         return synjit.jitn(1.0, 0.1, 0.1, 1, shape=(n, n), backend=backend)
     operand = np.ones(n, bool if product == "events" else np.float32)
     function = synjit.binary_jitnmv if product == "events" else synjit.jitnmv
-    return function(1.0, 0.1, 0.1, operand, 1, shape=(n, n), backend=backend)
+    how = {"shape": (n, n), "transpose": transpose, "backend": backend}
+    return function(1.0, 0.1, 0.1, operand, 1, **how)
 
 
 @pytest.mark.parametrize("plugin", HOSTILE, ids=lambda plugin: plugin.__name__)
@@ -100,7 +102,7 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
         monkeypatch.setenv("SYNJIT_GATE_SECONDS", "3")
     name = register(plugin()).backend.name
     with pytest.raises(BackendError) as refusal:
-        run(plugin.asked, backend=name)
+        run(plugin.asked, plugin.transpose, name)
     assert plugin.fault in str(refusal.value)
     if plugin is Hangs:
         assert "SYNJIT_GATE_SECONDS" in str(refusal.value)
@@ -108,10 +110,10 @@ def test_hostile_backend_is_refused(plugin, register, monkeypatch):
         assert "check(" in str(refusal.value)  # a program that shows it
 
     # Though of the highest priority, it is not the default, and the reason is given.
-    explanation = explain(plugin.asked)
+    explanation = explain(plugin.asked, plugin.transpose)
     assert explanation.backend == "numba"
     assert plugin.fault in explanation.reasons[name]
-    run(plugin.asked)
+    run(plugin.asked, plugin.transpose)
     if plugin is Hangs:
         Hangs.release.set()
 
@@ -127,7 +129,8 @@ def test_hostile_backend_fails_the_full_suite(plugin, register):
 def test_the_honest_one_is_not_refused(register):
     register(Honest())
     assert synjit.explain(shape=(10, 10), platform="cpu").backend == "Honest"
-    assert jnp.array_equal(run("events", "Honest"), run("events", "numba"))
+    ours, theirs = (run("events", backend=name) for name in ("numba", "Honest"))
+    assert jnp.array_equal(ours, theirs)
 
 
 def test_a_hundred_equal_calls_are_made(register):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synjit.hookspecs import Product
+from synjit.hookspecs import Product, directions
 
 from .cases import Case, Pattern, Table
 from .delivery_cases import full_deliveries, quick_deliveries
@@ -70,10 +70,6 @@ def _patterns(product: Product) -> tuple[Pattern, ...]:
     return (*usual, "nonfinite") if product == "floats" else usual
 
 
-def _directions(product: Product) -> tuple[bool, ...]:
-    return (False, True) if product in {"events", "floats"} else (False,)
-
-
 def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
     """Return the cases of the gate: few problems, and every kind of thing once."""
     if product == "deliver":
@@ -84,7 +80,7 @@ def quick_cases(product: Product, dtype: str = "float32") -> list[Case]:
 
 def _quick(product: Product, dtype: str) -> Iterator[Case]:
     further: list[Case] = []
-    for transpose in _directions(product):
+    for transpose in directions(product):
         like = Case(product, 0.1, (2100, 37), transpose=transpose, dtype=dtype)
         tiny = replace(like, prob=0.5, shape=(1, 5))
         far = replace(tiny, prob=1.0, pattern="all")
@@ -185,7 +181,7 @@ def full_cases(product: Product, dtype: str = "float32") -> list[Case]:
 
 def _full(product: Product, dtype: str) -> Iterator[Case]:
     yield from _quick(product, dtype)
-    for transpose in _directions(product):
+    for transpose in directions(product):
         like = Case(product, 0.1, (1500, 60), transpose=transpose, dtype=dtype)
         yield from _shapes_and_seeds(like)
         yield from _origins(like)
@@ -224,7 +220,7 @@ def _origins(like: Case) -> Iterator[Case]:
 def _tables(like: Case) -> Iterator[Case]:
     """Vary the law of the weights with all else."""
     for table in _TABLES:
-        for transpose in _directions(like.product):
+        for transpose in directions(like.product):
             own = replace(like, table=table, transpose=transpose)
             yield own
             yield replace(own, concrete=True)
@@ -333,7 +329,7 @@ def random_cases(
     of_blocks = product in {"weighted", "deliver"}
     shape, grid = ((901, 40), _GRID) if of_blocks else ((2100, 37), ())
     cases = []
-    for transpose in _directions(product) * 2:
+    for transpose in directions(product) * 2:
         case = Case(
             product,
             _GRID[0][0] if grid else float(np.float32(2.0 ** -rng.uniform(0, 8))),

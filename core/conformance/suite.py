@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
-from synjit.gate import kind_of
 from synjit.gate.thread import in_thread
 from synjit.settings import usual_settings
 
@@ -95,13 +94,9 @@ class Report:
         return self.passed and not self.by_status("refused") and not self.faults
 
     @property
-    def kinds(self) -> set[tuple[bool, bool]]:
-        """Kinds of problem, (transpose, batched), of which at least one case ran."""
-        return {
-            kind_of(r.case.transpose, r.case.batch)
-            for r in self.by_status("passed")
-            if r.case is not None
-        }
+    def batched(self) -> set[bool]:
+        """Whether cases of one vector ran (False), and cases of a batch (True)."""
+        return {r.case.batch > 1 for r in self.by_status("passed") if r.case}
 
 
 def run(

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate: whether a backend has been held to the reference, and did conform.
 
-Before a backend is first used for a platform and a product, the quick part of the
-suite is run, or a certificate of an earlier pass is found. What failed is tried again
-in the next process; only passes are kept.
+Before a backend is first used for a platform, a product and a direction, the quick part
+of the suite is run, or a certificate of an earlier pass is found. What failed is tried
+again in the next process; only passes are kept. Directions are judged one by one, so
+that no kernel is compiled before somebody wants it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from synjit.hookspecs import Problem, Product, matrix_of_one_block
+from synjit.hookspecs import Problem, Product, directions, matrix_of_one_block
 from synjit.registry import Registered
 from synjit.settings import usual_settings
 
@@ -47,40 +48,37 @@ PATIENCE = 5.0  # seconds, after which it says what takes so long
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a backend, on a platform, for a product.
+    """What the gate says of a backend, on a platform, for a product in a direction.
 
     Attributes
     ----------
     grade : str
     reason : str
         Why it failed.
-    kinds : set of (transpose, batched)
-        Kinds of problem of which cases ran.
+    batched : set of bool
+        Whether cases of one vector ran (False), and cases of a batch (True): to refuse
+        all cases of one kind leaves that unproved.
     source : str
         "certificate", "quick part", or "" if nothing ran.
     """
 
     grade: Grade
     reason: str = ""
-    kinds: frozenset[tuple[bool, bool]] = frozenset()
+    batched: frozenset[bool] = frozenset()
     source: str = ""
 
     def why_not(self, problem: Problem) -> str:
         """Say why the problem may not be given to the backend; empty if it may."""
         if self.grade == "failed":
             return self.reason
-        kind = kind_of(problem.transpose, problem.batch)
-        if self.grade in {"proved", "interpreted"} and kind not in self.kinds:
+        batch = problem.batch > 1
+        if self.grade in {"proved", "interpreted"} and batch not in self.batched:
             return (
                 "it refused all conformance cases of this kind (transpose="
-                f"{kind[0]}, {'a batch' if kind[1] else 'one vector'}): none proves it"
+                f"{problem.transpose}, {'a batch' if batch else 'one vector'}): none "
+                "proves it"
             )
         return ""
-
-
-def kind_of(transpose: bool, batch: int) -> tuple[bool, bool]:
-    """Give the kind of a problem: refusing all cases of one leaves it unproved."""
-    return transpose, batch > 1
 
 
 class Asked(NamedTuple):
@@ -90,6 +88,7 @@ class Asked(NamedTuple):
     product: Product
     dtype: str
     x64: bool  # jax_enable_x64, under which much JAX code gives other dtypes
+    transpose: bool = False
 
 
 class _Pending:
@@ -134,6 +133,7 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
         product,
         problem.dtype,
         bool(jax.config.read("jax_enable_x64")),
+        problem.transpose,
     )
     with _lock:
         pending = _verdicts.setdefault((id(registered), asked), _Pending(registered))
@@ -144,13 +144,23 @@ def verdict(registered: Registered, problem: Problem) -> Verdict:
 
 
 def standing(registered: Registered, platform: str, product: Product) -> str:
-    """Say in a word how a backend stands, and run nothing for it."""
+    """Say in a word or two how a backend stands, and run nothing for it."""
     if product == "weighted" and not registered.supports_weighted:
         product = "events"  # of which its blocks are made
     if product == "deliver" and not registered.supports_delays:
         return "has none"
+    grades = [_standing(registered, platform, product, d) for d in directions(product)]
+    if len(set(grades)) == 1:
+        return grades[0]
+    return f"{grades[0]}, transposed {grades[1]}"
+
+
+def _standing(
+    registered: Registered, platform: str, product: Product, transpose: bool
+) -> str:
     dtype = "int32" if product in {"events", "dense"} else "float32"
-    asked = Asked(platform, product, dtype, bool(jax.config.read("jax_enable_x64")))
+    x64 = bool(jax.config.read("jax_enable_x64"))
+    asked = Asked(platform, product, dtype, x64, transpose)
     pending = _verdicts.get((id(registered), asked))
     if pending is not None and pending.verdict is not None:
         return pending.verdict.grade
@@ -184,7 +194,7 @@ def _judge(registered: Registered, asked: Asked) -> Verdict:
     with attempt.marked(subject) as mark:
         reached = _quick_part(registered, asked, mark)
     if reached.grade != "failed":
-        certificate.store(subject, {"kinds": sorted(reached.kinds)})
+        certificate.store(subject, {"batched": sorted(reached.batched)})
         attempt.forget(subject)
     return reached
 
@@ -200,8 +210,8 @@ def _certified(
     result = certificate.load(subject)
     if result is None:
         return None
-    kinds = frozenset((bool(t), bool(b)) for t, b in result["kinds"])
-    return Verdict(_grade(registered, platform), "", kinds, "certificate")
+    batched = frozenset(map(bool, result["batched"]))
+    return Verdict(_grade(registered, platform), "", batched, "certificate")
 
 
 def _quick_part(
@@ -216,6 +226,7 @@ def _quick_part(
 
     platform = asked.platform
     cases = gate_cases(asked.product, new_suite_seed(), _dtype(asked))
+    cases = [case for case in cases if case.transpose == asked.transpose]
     runner = Runner(registered, platform, mark)
 
     def work() -> Report:
@@ -226,7 +237,8 @@ def _quick_part(
         "synjit holds backend %r to the reference for %s on %s: once, it may take half "
         "a minute, or minutes where it is interpreted"
     )
-    about = registered.backend.name, asked.product, platform
+    product = f"{asked.product}{' transposed' if asked.transpose else ''}"
+    about = registered.backend.name, product, platform
     notice = threading.Timer(PATIENCE, _log.warning, (slow, *about))
     notice.daemon = True
     notice.start()
@@ -255,7 +267,7 @@ def _quick_part(
         refusal = report.by_status("refused")[0].reason
         return Verdict("failed", f"it refused every conformance case: {refusal}")
     grade = _grade(registered, asked.platform)
-    return Verdict(grade, "", frozenset(report.kinds), "quick part")
+    return Verdict(grade, "", frozenset(report.batched), "quick part")
 
 
 def _lowers(registered: Registered, asked: Asked) -> Verdict:
@@ -264,6 +276,7 @@ def _lowers(registered: Registered, asked: Asked) -> Verdict:
     from synjit.conformance.runner import operands_of, problem_of
 
     cases, platform = quick_cases(asked.product, _dtype(asked)), asked.platform
+    cases = [case for case in cases if case.transpose == asked.transpose]
 
     def work() -> str:
         with usual_settings(asked.x64):
