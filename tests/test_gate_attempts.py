@@ -139,15 +139,15 @@ def test_progress_starts_the_clock_again():
     steps = []
 
     def work():
-        for _ in range(6):
-            time.sleep(0.2)
+        for _ in range(30):
+            time.sleep(0.1)
             steps.append(None)
         return "done"
 
     with pytest.raises(TimeoutError):
-        thread.in_thread(work, 0.5)
+        thread.in_thread(work, 1.5)
     steps.clear()
-    assert thread.in_thread(work, 0.5, lambda: len(steps)) == "done"
+    assert thread.in_thread(work, 1.5, lambda: len(steps)) == "done"
 
 
 def test_waiting_for_a_processor_does_not_count(monkeypatch):

@@ -79,7 +79,8 @@ def test_if_a_process_dies_the_others_end_with_an_error_within_seconds():
         os.kill(processes[1], signal.SIGKILL)
         killed = time.monotonic()
         said, _ = cluster.communicate(timeout=SECONDS)
-        assert time.monotonic() - killed < 60  # by itself, 5 to 10; the rest is load
+        # By itself, 5 to 10; the rest is load. JAX's own heartbeat would take 100.
+        assert time.monotonic() - killed < 90
         assert cluster.returncode == 1
         aborted, died = -signal.SIGABRT, -signal.SIGKILL
         assert f"codes {[aborted, died, aborted]}" in said
