@@ -76,9 +76,12 @@ $(RELEASE)/ready: pyproject.toml
 release-check: $(RELEASE)/ready
 	@.ci/release-check $(RELEASE)/bin $(PYTHONS)
 
+# EVERY=89 for all orders of two, and one in 89 of those of three (minutes).
+EVERY ?= 1
 orders: $(VENV)/ready
-	@echo "== every order of three transformations"
-	@SYNJIT_ALL_ORDERS=1 $(BIN)/python -m pytest tests/test_transform_orders.py
+	@echo "== orders of two and of three transformations"
+	@SYNJIT_ORDERS_EVERY=$(EVERY) $(BIN)/python -m pytest --numprocesses $(JOBS) \
+	  --dist worksteal tests/test_transform_orders.py
 
 check: $(VENV)/ready
 	@echo "== format"

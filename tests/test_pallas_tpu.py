@@ -140,27 +140,19 @@ def test_no_two_blocks_write_one_place(monkeypatch):
 # --- lowering ---------------------------------------------------------------------
 
 
+EVENTS = (("events", False), ("events", True))
+EVERY = (*EVENTS, ("floats", False), ("floats", True), ("dense", False))
+# Whether 64-bit types are on, log2_chunk, words; all products, or those that suffice.
+LOWERED = [
+    *((*each, False, 10, 2048) for each in EVERY),
+    *((*each, True, None, 2048) for each in EVERY),
+    *((*each, False, 17, 2048) for each in EVENTS),
+    *((*each, False, 10, words) for each in EVENTS for words in (0, 8192)),
+]
+
+
 @pytest.mark.parametrize(
-    ("x64", "log2_chunk", "words"),
-    [
-        (False, 10, 2048),
-        (False, 17, 2048),
-        (False, None, 2048),
-        (True, 10, 2048),
-        (True, None, 2048),
-        (False, 10, 0),
-        (False, 10, 8192),
-    ],
-)
-@pytest.mark.parametrize(
-    ("product", "transpose"),
-    [
-        ("events", False),
-        ("events", True),
-        ("floats", False),
-        ("floats", True),
-        ("dense", False),
-    ],
+    ("product", "transpose", "x64", "log2_chunk", "words"), LOWERED
 )
 def test_lowers_for_tpu(product, transpose, x64, log2_chunk, words):
     asked = problem(product, transpose=transpose, log2_chunk=log2_chunk, weights=words)
