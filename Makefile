@@ -8,14 +8,15 @@ BIN := $(VENV)/bin
 # Processes of the tests, each of 1 to 1.5 GB.
 JOBS ?= 2
 
-.PHONY: help demo test test-quick matrix orders check release-check bench cold stats crush \
-  page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
+.PHONY: help demo test test-quick matrix arm orders check release-check bench cold \
+  stats crush page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make test-quick    one test or two of each promise (a minute)"
 	@echo "make matrix        the tests on each Python and JAX that is supported (an hour)"
+	@echo "make arm    the same bits on an emulated ARM processor (an hour; Debian)"
 	@echo "make release-check build, install and try what would be released (half an hour)"
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
 	@echo "make check  formatting, lint, types and workflows"
@@ -64,6 +65,10 @@ $(TOX)/ready: pyproject.toml
 matrix: $(TOX)/ready
 	@PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/*/bin | tr ' ' :)" \
 	  $(TOX)/bin/tox run $(if $(ROWS),-e $(ROWS)) -- $(TESTS)
+
+# CPU=max for another processor than neoverse-n1.
+arm: $(VENV)/ready
+	@.ci/arm $(BIN)/python
 
 RELEASE := .venv-release
 $(RELEASE)/ready: pyproject.toml
@@ -224,5 +229,5 @@ aot-tpu: $(AOT_TPU)/ready
 	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) $(TOX) $(RELEASE) .tox \
-	  demo-out build dist docs/api *.egg-info examples/*/src/*.egg-info
+	rm -rf $(VENV) .venv-arm $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) $(TOX) $(RELEASE) \
+	  .tox demo-out build dist docs/api *.egg-info examples/*/src/*.egg-info
