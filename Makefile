@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 # Processes of the tests, each of 1 to 1.5 GB.
 JOBS ?= 2
 
-.PHONY: help demo test test-quick matrix arm orders check release-check bench cold \
-  stats crush page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
+.PHONY: help demo test test-quick test-long matrix arm orders check release-check \
+  bench cold stats crush page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make test-quick    one test or two of each promise (a minute)"
+	@echo "make test-long     what make test has a part of, in full (ten minutes)"
 	@echo "make matrix        the tests on each Python and JAX that is supported (an hour)"
 	@echo "make arm    the same bits on an emulated ARM processor (an hour; Debian)"
 	@echo "make release-check build, install and try what would be released (half an hour)"
@@ -80,6 +81,13 @@ $(RELEASE)/ready: pyproject.toml
 # PYTHONS='3.12 3.13' for other Pythons than those that are here.
 release-check: $(RELEASE)/ready
 	@.ci/release-check $(RELEASE)/bin $(PYTHONS)
+
+# What ``make test`` has a part of, in full: interpreted kernels, processes, and pairs of
+# transformations (ten minutes).
+test-long: $(VENV)/ready
+	@SYNJIT_LONG=1 SYNJIT_ORDERS_EVERY=89 $(BIN)/python -m pytest --numprocesses $(JOBS) \
+	  --dist worksteal tests/test_pallas_gpu.py tests/test_pallas_tpu.py \
+	  tests/test_many_processes.py tests/test_transform_orders.py
 
 # EVERY=89 for all orders of two, and one in 89 of those of three (minutes).
 EVERY ?= 1

@@ -2,6 +2,7 @@
 """The TPU kernels, interpreted on the CPU, and lowered for a TPU that is not there."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -15,8 +16,10 @@ from synjit import FixedOutDegree, Problem, conformance, dispatch, gate, referen
 from synjit.backends.pallas_tpu import calls, plugin, workspace
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
-from synjit.conformance.runner import operands_of, problem_of
+from synjit.conformance.runner import Runner, operands_of, problem_of
+from synjit.conformance.suite import run_check
 from synjit.hookspecs import Matrix
+from synjit.registry import registry
 
 CASES = (
     Case("events", 0.5, (257, 129)),
@@ -92,14 +95,20 @@ def differences(case, got):
 # --- the same bits ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+# Of each kind some; ``make test-long`` has all.
+SOME = CASES if os.environ.get("SYNJIT_LONG") else CASES[::2]
+
+
+@pytest.mark.parametrize("case", SOME, ids=repr)
 def test_conforms_interpreted(case):
     assert conformance.check("pallas_tpu", case) == ""
 
 
 def test_conforms_when_called_from_threads():
+    runner = Runner(registry().backends["pallas_tpu"], "cpu")
+    del runner.devices[1:]  # it is compiled once, and not for each
     check = conformance.Check("threads", Case("events", 0.5, (60, 30)))
-    assert conformance.check("pallas_tpu", check) == ""
+    assert run_check(runner, check).reason == ""
 
 
 @pytest.mark.parametrize("case", TRACED, ids=repr)

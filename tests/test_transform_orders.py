@@ -25,7 +25,7 @@ BATCH = 2  # of a vmap, and the number of devices of a mesh
 # Of depth two and of depth three one in so many are tried: primes, so that every
 # transformation has its turn in every place.
 ASKED = os.environ.get("SYNJIT_ORDERS_EVERY", "")
-EVERY_SECOND, EVERY_THIRD = (1, int(ASKED)) if ASKED else (5, 89)
+EVERY_SECOND, EVERY_THIRD = (1, int(ASKED)) if ASKED else (11, 347)
 X = {
     "v": np.array([0.5, -1.0, 2.0, 0.3]),
     "b": np.array([[1.0, -0.5], [-2.0, 0.7], [0.2, 0.4], [-0.1, 1.5]]),
