@@ -17,7 +17,7 @@ help:
 	@echo "make test-quick    one test or two of each promise (a minute)"
 	@echo "make test-long     what make test has a part of, in full (ten minutes)"
 	@echo "make matrix        the tests on each Python and JAX that is supported (an hour)"
-	@echo "make arm    the same bits on an emulated ARM processor (an hour; Debian)"
+	@echo "make arm    the same bits on an emulated ARM processor (ten minutes; Debian)"
 	@echo "make release-check build, install and try what would be released (half an hour)"
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
 	@echo "make check  formatting, lint, types and workflows"
