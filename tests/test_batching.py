@@ -57,6 +57,20 @@ def test_over_each_argument_and_over_all(product, over, backend):
     close(last, loop.T)
 
 
+@pytest.mark.parametrize("product", [synjit.binary_jitnmv, synjit.jitnmv])
+def test_over_seeds_and_any_axis_of_the_vectors(product, backend):
+    *_, x, seeds = batches()
+
+    @jax.jit
+    def mapped(seeds, columns):
+        f = functools.partial(product, 1.0, 0.1, 0.3, shape=SHAPE, backend=backend)
+        return jax.vmap(f, in_axes=(1, 0))(columns, seeds)
+
+    f = compiled(product, backend)
+    loop = np.stack([f(1.0, 0.1, 0.3, x[i], seeds[i]) for i in range(SIZE)])
+    close(mapped(seeds, x.T), loop, exact=product is synjit.binary_jitnmv)
+
+
 @functools.cache
 def compiled(product, backend):
     return jax.jit(functools.partial(product, shape=SHAPE, backend=backend))
