@@ -266,3 +266,21 @@ def test_devices_deliver_to_their_own_rows(devices, able):
     np.testing.assert_array_equal(ring.value, want.value)
     np.testing.assert_array_equal(currents, wanted)
     assert currents.any()
+
+
+def test_reading_rings_that_lie_along_another_axis():
+    """Each at a step of its own."""
+    values = jnp.arange(3 * 4 * 5, dtype=jnp.float32).reshape(3, 4, 5)
+    rings = [synjit.Ring(values[:, i]) for i in range(4)]
+    along = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *rings)
+    steps = jnp.array([2, 0, 1, 2])
+
+    def read(ring, now):
+        current, rest = ring.read(now)
+        return current, rest.value
+
+    got, rest = jax.vmap(read, in_axes=(1, 0))(along, steps)
+    for i, (ring, now) in enumerate(zip(rings, steps, strict=True)):
+        wanted, left = read(ring, now)
+        assert np.array_equal(got[i], wanted)
+        assert np.array_equal(rest[i], left)
