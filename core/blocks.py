@@ -91,6 +91,7 @@ class JITBlocks(RandomMatrix):
             )
         validation.check_shape(self.shape)
         _warn_of_same_connections(self._placed)
+        self._warn_of_other_diagonals()
         self._placed = _in_one_unit(self._placed)
 
     def _lengths(self, what: str, axis: int, number: int) -> tuple[int, ...]:
@@ -111,6 +112,31 @@ class JITBlocks(RandomMatrix):
                     "put one there, with prob 0 if it is to be zero"
                 )
         return tuple(lengths[i] for i in range(number))
+
+    def _warn_of_other_diagonals(self) -> None:
+        """Say where ``self_connections=False`` leaves out what it should not.
+
+        It leaves out the entries (k, k) of the block's own numbers, from its origin on.
+        Of a square whole, whose rows and columns are the same neurons, these should be
+        the whole's.
+        """
+        if self.shape[0] != self.shape[1]:
+            return
+        for (i, j, block), part in zip(self._placed, self._parts(), strict=True):
+            origin = block.origin[::-1] if block.transposed else block.origin
+            if block.self_connections or not all(isinstance(o, int) for o in origin):
+                continue
+            if origin[0] - origin[1] != part.row - part.column:
+                wanted = max(0, part.row - part.column), max(0, part.column - part.row)
+                wanted = wanted[::-1] if block.transposed else wanted
+                warnings.warn(
+                    f"the block in row {i}, column {j} has self_connections=False, and "
+                    "leaves out its own entries (k, k), which are not a neuron's with "
+                    "itself here: leave self_connections out, or give it "
+                    f"origin={wanted}, from which rows and columns are counted",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
 
     # --- what it is ---------------------------------------------------------------
 

@@ -171,13 +171,14 @@ class RandomMatrix(Inspectable):
         elif rank(other) == 2:
             validation.check_array(other, "x")  # another package's .T may unwrap it
             other = other.T
-        result = self.T @ other
-        if units.is_quantity(result) and _asked_by_brainunit():
+        if self.unit is not None and _asked_by_brainunit():
             raise TypeError(
                 "x @ M is taken apart by brainunit before 0.6 where x is a quantity, "
                 "which would lose the unit of M: write M.T @ x, or (M.T @ x.T).T of a "
-                "matrix x, or take a newer brainunit (it needs Python 3.12)"
+                "matrix x, or take a newer brainunit (it needs Python 3.12). So it is "
+                "where M was multiplied by a unit from the left: write M * unit"
             )
+        result = self.T @ other
         return result.T if result.ndim == 2 else result
 
     def __mul__(self, factor: Factor) -> Self:
@@ -204,6 +205,12 @@ def operand(matrix: RandomMatrix, other: Any) -> tuple[Any, bool]:
     """Give the array that a matrix is to be multiplied by, and whether it is events."""
     value = other.value if isinstance(other, Events) else units.gather(other)
     validation.check_array(value, "x")
+    if matrix.unit is not None and _asked_by_brainunit():
+        raise TypeError(
+            "a matrix that has a unit was multiplied by another from the left, and is "
+            "now a brainunit.Quantity, whose products have a wrong unit: write "
+            "M * unit, not unit * M"
+        )
     if rank(value) not in {1, 2}:
         raise TypeError(
             f"a {type(matrix).__name__} can be multiplied by an array of one or two "

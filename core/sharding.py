@@ -141,6 +141,11 @@ class ShardedMatrix(RandomMatrix):
         return self.matrix.dtype
 
     @property
+    def unit(self) -> Any:
+        """Unit of the weights, or None."""
+        return self.matrix.unit
+
+    @property
     def T(self) -> ShardedMatrix:  # noqa: N802, as in NumPy
         """The transpose."""
         return self._with(self.matrix.T, self.columns, self.rows)

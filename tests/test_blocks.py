@@ -435,3 +435,23 @@ def test_what_cannot_be_multiplied():
         b * jnp.zeros(3)
     with pytest.raises(u.DimensionMismatchError, match="row 0, column 1"):
         synjit.JITBlocks([[of_shape(2, 2), of_shape(2, 2) * u.mV]])
+
+
+def test_self_connections_of_a_block_that_is_off_the_diagonal():
+    def of_inhibitory(**origin):
+        return synjit.JITNormal(
+            1.0, 0.1, 1.0, 2, shape=(6, 2), self_connections=False, **origin
+        )
+
+    E = synjit.JITNormal(1.0, 0.1, 1.0, 1, shape=(6, 4), self_connections=False)
+    with pytest.warns(RuntimeWarning, match=r"row 0, column 1 .* origin=\(0, 4\)"):
+        wrong = synjit.JITBlocks([[E, of_inhibitory()]])
+    assert np.count_nonzero(wrong.diagonal()) == 2
+    right = synjit.JITBlocks([[E, of_inhibitory(origin=(0, 4))]])
+    assert not np.any(right.diagonal())
+    assert right.nnz == 30
+    assert np.array_equal(right.T.todense(), right.todense().T)  # no warning
+    with pytest.warns(RuntimeWarning, match=r"row 1, column 0 .* origin=\(0, 4\)"):
+        synjit.JITBlocks([[E.T], [of_inhibitory().T]])
+    # Rows and columns are not the same neurons.
+    synjit.JITBlocks([[E], [E.replace(seed=3)]])

@@ -167,3 +167,20 @@ def test_a_plain_zero_has_any_unit(zero, backend):
         np.testing.assert_array_equal(got.mantissa, want.mantissa)
     with pytest.raises(u.DimensionMismatchError):
         synjit.jitnmv(1.0 * u.mV, 0.1, 0.5, x, 3, **given)
+
+
+@pytest.mark.parametrize("unit", [u.nS, u.ms, 2.0 * u.nS])
+def test_a_unit_from_the_left_is_refused_where_it_would_be_wrong(unit):
+    """It makes a quantity of the matrix, which brainunit then takes apart."""
+    M = synjit.JITNormal(1.0 * u.nS, 0.1 * u.nS, 0.5, 1, shape=(4, 5))
+    for made in (unit * M, unit * synjit.JITBlocks([[M]])):
+        with pytest.raises(TypeError, match=r"write M \* unit, not unit \* M"):
+            made @ jnp.ones(5, bool)
+        with pytest.raises(TypeError, match=r"write M \* unit"):
+            jnp.ones(4, bool) @ made
+
+
+def test_a_unit_from_the_left_of_plain_numbers_is_right():
+    M = synjit.JITNormal(1.0, 0.1, 0.5, 1, shape=(4, 5))
+    spikes = jnp.ones(5, bool)
+    assert u.math.allclose((u.mV * M) @ spikes, (M * u.mV) @ spikes)
