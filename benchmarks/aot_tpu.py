@@ -210,6 +210,7 @@ def compile_step(devices: list[Any]) -> dict[str, Any]:
     import numpy as np
 
     from synjit.demo import Parameters, build
+    from synjit.demo.background import Each
     from synjit.demo.dynamics import Neurons, connections, make_step
 
     mesh = jax.sharding.Mesh(np.array(devices), ("rows",))
@@ -223,7 +224,7 @@ def compile_step(devices: list[Any]) -> dict[str, Any]:
 
     step = make_step(network, matrix)
     neurons = Neurons(argument("float32"), argument("float32"), argument("uint32"))
-    traced = jax.jit(step).trace(neurons, argument("uint8"), argument("float32"))
+    traced = jax.jit(step).trace(neurons, Each(argument("uint8")), argument("float32"))
     compiled = traced.lower(lowering_platforms=("tpu",)).compile()
     kernels = compiled.as_text().count('custom_call_target="tpu_custom_call"')
     if kernels != len(network.blocks):

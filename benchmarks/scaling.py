@@ -27,6 +27,7 @@ import numpy as np
 import synjit
 from synjit import reference
 from synjit.demo import build
+from synjit.demo.background import Each
 from synjit.demo.dynamics import Neurons, connections, make_step
 
 BITS = {"pred": 8, "u8": 8, "s32": 32, "f32": 32}
@@ -77,7 +78,9 @@ def microcircuit(devices: int) -> tuple[int, int, float, float]:
 
     neurons = Neurons(argument("float32"), argument("float32"), argument("uint32"))
     step = jax.jit(make_step(network, matrix))
-    compiled = step.lower(neurons, argument("uint8"), argument("float32")).compile()
+    compiled = step.lower(
+        neurons, Each(argument("uint8")), argument("float32")
+    ).compile()
     sizes = compiled.memory_analysis()
     memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
     memory += sizes.temp_size_in_bytes

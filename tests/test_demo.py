@@ -173,11 +173,11 @@ def test_a_step_keeps_its_dtypes_under_x64(delays_of, background, x64):
     kinds = ("uint8", "int32", "uint32", "uint32")
     *each, limit = (jax.ShapeDtypeStruct(floats.shape, kind) for kind in kinds)
     each = Each(*each, (limit,))
+    now = jax.ShapeDtypeStruct((), np.int32)
     word = limit if background == "poisson" else None
-    time = jax.ShapeDtypeStruct((), np.int32)
     ring = jax.eval_shape(matrix.ring) if delays_of == "synapse" else None
-    neurons = Neurons(floats, floats, words, time, ring)
-    after = jax.eval_shape(step, neurons, each, floats, word)
+    neurons = Neurons(floats, floats, words, ring)
+    after = jax.eval_shape(step, neurons, each, floats, now, word)
     dtypes = [[leaf.dtype for leaf in jax.tree.leaves(n)] for n in (neurons, after)]
     assert dtypes[0] == dtypes[1]
 
@@ -257,16 +257,14 @@ def test_a_spike_arrives_by_the_delays_of_its_synapses():
     n = sum(network.sizes)
     above = np.zeros(n, np.float32)
     above[7] = 20.0  # mV above rest: spikes in the first step, and no other does
-    neurons = Neurons(above, np.zeros(n), no_spikes(n), jnp.int32(0), matrix.ring())
+    neurons = Neurons(above, np.zeros(n), no_spikes(n), matrix.ring())
     spike = jnp.arange(n) == 7
     ring = matrix.deliver(spike, matrix.ring(), 0)
     decay = np.exp(-0.1 / 0.5)
     before = np.zeros(n)
     arrived = 0
     for now in range(40):
-        neurons = step(
-            neurons, Each(None, None, None, ()), np.zeros(n, np.float32), None
-        )
+        neurons = step(neurons, Each(None), np.zeros(n, np.float32), jnp.int32(now))
         got = np.asarray(neurons.current) - decay * before
         expected = np.asarray(ring.value[now].to_decimal(u.pA))
         assert np.allclose(got, expected, atol=1e-2), now

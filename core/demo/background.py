@@ -27,9 +27,9 @@ class Each(NamedTuple):
     """What is fixed of each neuron; arrays (n,), in the order of the state."""
 
     delays: Array | None  # uint8, steps, if it has one
-    populations: Array  # int32, from 1 on; 0 fills up a device's share
-    numbers: Array  # uint32, among all neurons
-    limits: tuple[Array, ...]  # uint32, of ``limits``; none without Poisson input
+    populations: Array | None = None  # int32, from 1 on; 0 fills up a device's share
+    numbers: Array | None = None  # uint32, among all neurons
+    limits: tuple[Array, ...] = ()  # uint32, of ``limits``; none without Poisson input
 
 
 def limits(network: Network) -> np.ndarray:
@@ -73,7 +73,7 @@ def draw_words(network: Network, each: Each, times: Array) -> Array | None:
     Apart from the steps, for XLA would draw the words of a step again for each neuron,
     and the word of a neuron again for each of its limits.
     """
-    if network.background != "poisson":
+    if network.background != "poisson" or each.numbers is None:
         return None
     seed = tuple(map(jnp.uint32, seed_words(FIRST_SEED + network.seed)))
     first, second = weight_words(seed, times.astype(jnp.uint32))

@@ -72,8 +72,7 @@ class Neurons(NamedTuple):
     potential: Array  # (n,) float32, mV above rest
     current: Array  # (n,) float32, pA, synaptic
     ages: Array  # (n,) uint32, of the last spikes
-    time: Array  # () int32, steps
-    ring: Ring | None  # what is on its way, if each synapse has a delay
+    ring: Ring | None = None  # what is on its way, if each synapse has a delay
 
 
 def connections(network: Network, backend: str | None) -> JITBlocks:
@@ -103,15 +102,16 @@ def drive(network: Network, direct: Array) -> Array:
 
 def make_step(
     network: Network, matrix: JITBlocks | ShardedMatrix
-) -> Callable[[Neurons, Each, Array, Array | None], Neurons]:
+) -> Callable[..., Neurons]:
     """One time step: spikes that arrive, neurons, new spikes.
 
     The matrix is that of the ``connections``. If it is sharded, all arrays are in the
     order of its devices: each has a share of every population, and draws the synapses
     of its own neurons, the rows of W.
 
-    The arguments of a step are the neurons, what is fixed of each, the ``drive`` of
-    each, and a word for each to draw its Poisson input by, or None.
+    The arguments of a step are the neurons, what is fixed of each, and the ``drive`` of
+    each; where each synapse has a delay, the number of the step; and with Poisson
+    input, a word for each neuron to draw it by.
 
     The linear part is integrated exactly (S. Rotter and M. Diesmann, Biological
     Cybernetics 81 (1999) 381). The potential sees the synaptic current of the
@@ -143,21 +143,25 @@ def make_step(
     from_outside = np.float32(par.weight.to_decimal(u.pA))
 
     def arrive(
-        neurons: Neurons, ages: Array, each: Each, word: Array | None
+        neurons: Neurons, ages: Array, each: Each, now: Array | None, word: Array | None
     ) -> tuple[Array, Ring | None]:
         ring = neurons.ring
         if ring is None:
             arrived = matrix @ arriving(ages, each.delays)
         else:
-            arrived, ring = ring.read(neurons.time)
-            ring = matrix.deliver(youngest(ages) == 1, ring, neurons.time)
+            arrived, ring = ring.read(now)
+            ring = matrix.deliver(youngest(ages) == 1, ring, now)
         current = arrived.to_decimal(u.pA).astype(jnp.float32)
         if word is not None:
             current += from_outside * arriving_spikes(each, word)
         return current, ring
 
     def step(
-        neurons: Neurons, each: Each, driven: Array, word: Array | None
+        neurons: Neurons,
+        each: Each,
+        driven: Array,
+        now: Array | None = None,
+        word: Array | None = None,
     ) -> Neurons:
         # Each line needs the one before, so that arrays can be written in place.
         v = decay_v * neurons.potential + from_current * neurons.current
@@ -165,8 +169,8 @@ def make_step(
         v = jnp.where(clamped, 0.0, v + driven)
         # The step after a spike clamps the potential: no reset is needed here.
         ages = remember(neurons.ages, v >= threshold)
-        arrived, ring = arrive(neurons, ages, each, word)
+        arrived, ring = arrive(neurons, ages, each, now, word)
         current = decay_i * neurons.current + arrived
-        return Neurons(v, current, ages, neurons.time + 1, ring)
+        return Neurons(v, current, ages, ring)
 
     return step

@@ -43,6 +43,7 @@ class State(NamedTuple):
 
     neurons: Neurons
     rates: Array  # (populations,) float32, spikes/s, smoothed
+    time: Array  # () int32, steps
 
 
 class Record(NamedTuple):
@@ -248,10 +249,10 @@ def _initial_state(network: Network, matrix: ShardedMatrix) -> State:
         cut.place(above_rest.astype(np.float32)),
         cut.place(np.zeros(len(above_rest), np.float32)),
         jax.jit(lambda: no_spikes(cut.length), out_shardings=cut.sharding())(),
-        jax.device_put(np.int32(0), everywhere),
         matrix.ring() if network.delays_of == "synapse" else None,
     )
-    return State(neurons, jax.device_put(np.array(rates, np.float32), everywhere))
+    of_all = np.array(rates, np.float32), np.int32(0)
+    return State(neurons, *jax.device_put(of_all, everywhere))
 
 
 def _compiler(
@@ -316,12 +317,11 @@ def _make_millisecond(
             drive(network, direct), (1, 0), constant_values=-jnp.inf
         )
         driven = by_population[each.populations]
-        times = state.neurons.time + np.arange(steps, dtype=np.int32)
+        times = state.time + np.arange(steps, dtype=np.int32)
         neurons, _ = lax.scan(
-            lambda neurons, word: (step(neurons, each, driven, word), None),
+            lambda neurons, at: (step(neurons, each, driven, *at), None),
             state.neurons,
-            draw_words(network, each, times),
-            length=steps,
+            (times, draw_words(network, each, times)),
         )
         age = youngest(neurons.ages)
         age = jnp.where(age <= steps, age, 0).astype(jnp.uint8)
@@ -330,6 +330,6 @@ def _make_millisecond(
         sample = tuple(a[:k] for a, k in zip(ages, sampled, strict=True))
         rates = counts.astype(jnp.float32) * rate_of_one
         smoothed = state.rates + (rates - state.rates) / SMOOTHING_MS
-        return State(neurons, smoothed), Record(counts, sample)
+        return State(neurons, smoothed, state.time + steps), Record(counts, sample)
 
     return millisecond
