@@ -28,7 +28,7 @@ from .hookspecs import Matrix, Problem
 from .jit_matrix import JITMatrix
 from .matrix import Events, RandomMatrix, operand, rank
 from .reference import FixedOutDegree
-from .ring import Ring, spec_of_ring
+from .ring import Ring, check_spikes, spec_of_ring
 
 Axes = str | Sequence[str] | None
 
@@ -209,16 +209,14 @@ class ShardedMatrix(RandomMatrix):
         """
         self._check_delivers()
         _check_batch("a ring", self.rows, batch)
-        made = self.matrix.ring(batch, slots)
-        number, unit = made.columns()
+        # Its shape alone: no device has memory for the whole.
+        whole = jax.eval_shape(lambda: self.matrix.ring(batch, slots))
+        number, _ = whole.columns()
         shape = (number.shape[0], self.shape[0], number.shape[2])
         spec = spec_of_ring(self.rows, batch is not None)
         sharding = NamedSharding(self.mesh, spec)
-        zeros = jax.jit(
-            lambda: jnp.zeros(shape, number.dtype), out_shardings=sharding
-        )()
-        value = zeros if batch is not None else zeros[..., 0]
-        return Ring(units.attach(value, unit)).over(self.rows)
+        zeros = jax.jit(lambda: jnp.zeros(shape, number.dtype), out_shardings=sharding)
+        return whole.with_columns(zeros()).over(self.rows)
 
     def deliver(self, spikes: Any, ring: Ring, now: Any) -> Ring:
         """Send spikes through the connections, as ``JITMatrix.deliver`` does.
@@ -250,12 +248,8 @@ class ShardedMatrix(RandomMatrix):
                 "a sharded matrix delivers to a ring that is cut as it is, as "
                 f"S.ring() makes one, got {validation.describe(ring)}"
             )
-        value, _ = operand(self, spikes)
-        x, unit = validation.check_operand(
-            value, "spikes", self.shape, False, len(ring.shape) - 1
-        )
-        if unit is not None:
-            raise TypeError(f"spikes have no unit, got {unit}")
+        x = check_spikes(spikes, ring, self.shape)
+        x = x if len(ring.shape) == 3 else x[:, 0]
         return _deliver(self, x, ring, now, backend=dispatch.resolve(None))
 
     def _check_delivers(self) -> None:
