@@ -8,12 +8,11 @@ import subprocess
 import sys
 from importlib import metadata
 
-import numpy as np
 import pytest
 
 import synjit
 from synjit import cli
-from synjit.cli import bench, output
+from synjit.cli import output
 from synjit.explanation import Explanation
 
 COMMANDS = (
@@ -142,8 +141,8 @@ def test_json_that_cannot_be_written_stops_before_the_work(monkeypatch, capsys):
 def test_warmup_asks_for_every_product(monkeypatch, capsys):
     asked = []
 
-    def explain(product, *, dtype, grid=None, **_options):
-        asked.append((product, dtype))
+    def explain(product, *, dtype, transpose, grid=None, **_options):
+        asked.append((product, dtype, transpose))
         assert grid is None or len(grid.blocks) > 1  # one has no kernel of its own
         return Explanation(None, "numba", "conforms", {})
 
@@ -151,7 +150,12 @@ def test_warmup_asks_for_every_product(monkeypatch, capsys):
     found = result(capsys, "warmup")
     products = ["events", "floats", "dense", "weighted", "deliver"]
     assert [row["product"] for row in found["products"]] == products
-    assert set(asked) == {(p, d) for p in products for d in ("float32", "float64")}
+    # The gate judges each direction by itself.
+    wanted = [
+        (p, t) for p in products for t in (False, True)[: 1 + (p in products[:2])]
+    ]
+    dtypes = ("float32", "float64")
+    assert set(asked) == {(p, d, t) for p, t in wanted for d in dtypes}
 
 
 def test_bench_compares_the_same_matrix(monkeypatch, capsys):
@@ -160,16 +164,10 @@ def test_bench_compares_the_same_matrix(monkeypatch, capsys):
     (case,) = result(capsys, "bench")["cases"]
     assert case["synjit_us"] > 0
     assert case["stored_bytes"] == pytest.approx(8 * 9000, rel=0.1)
-    monkeypatch.setattr("synjit.cli.bench._stored", other_matrix)
+    tocsc = synjit.JITNormal.tocsc
+    monkeypatch.setattr(synjit.JITNormal, "tocsc", lambda M: tocsc(M.replace(seed=1)))
     with pytest.raises(AssertionError, match="another product"):
         cli.main(["bench"])
-
-
-def other_matrix(matrix):
-    rows, columns, weights = matrix.replace(seed=1).connections()
-    order = np.argsort(columns, kind="stable")
-    first = np.searchsorted(columns[order], np.arange(matrix.shape[1] + 1))
-    return bench.Stored(first, rows[order], weights[order])
 
 
 # --- tables ------------------------------------------------------------------------

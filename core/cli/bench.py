@@ -8,7 +8,7 @@ import functools
 import platform
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +22,6 @@ CASES = (  # rows and columns, prob, fraction of columns with an event
     (100_000, 0.001, 0.001),
     (100_000, 0.001, 1.0),
 )
-
-
-class Stored(NamedTuple):
-    """A matrix by columns: those of column j are first[j] .. first[j + 1] - 1."""
-
-    first: Any  # int64 (n + 1,)
-    rows: Any  # int32 (connections,)
-    weights: Any  # float32 (connections,)
 
 
 def add(commands: Any) -> None:
@@ -90,7 +82,8 @@ def _measure(size: int, prob: float, active: float, backend: str | None) -> Any:
     matrix = synjit.JITNormal(1.0, 0.1, prob, 42, shape=(size, size), backend=backend)
     events = np.zeros(size, bool)
     events[np.random.default_rng(1).permutation(size)[: round(size * active)]] = True
-    stored, total = _stored(matrix), np.zeros(size, np.float32)
+    by_columns, total = matrix.tocsc(), np.zeros(size, np.float32)
+    stored = by_columns.indptr, by_columns.indices, by_columns.data
     on_device, product = jnp.asarray(events), jax.jit(lambda x: matrix @ x)
     _walker()(*stored, events, total)
     if not np.allclose(product(on_device), total, rtol=1e-3, atol=1e-3):
@@ -103,14 +96,6 @@ def _measure(size: int, prob: float, active: float, backend: str | None) -> Any:
         "stored_us": _median(lambda: _walker()(*stored, events, total)) * 1e6,
         "stored_bytes": sum(part.nbytes for part in stored),
     }
-
-
-def _stored(matrix: Any) -> Stored:
-    """Write a matrix down by columns."""
-    rows, columns, weights = matrix.connections()
-    order = np.argsort(columns, kind="stable")
-    ends = np.cumsum(np.bincount(columns, minlength=matrix.shape[1]))
-    return Stored(np.append(0, ends), rows[order], np.asarray(weights)[order])
 
 
 @functools.cache

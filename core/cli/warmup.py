@@ -7,7 +7,7 @@ import argparse
 import time
 from typing import Any
 
-from synjit.hookspecs import PLATFORMS
+from synjit.hookspecs import PLATFORMS, Product, directions
 
 from . import output
 from .output import UsageError
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     output.check_json(options)
     one, other = (JITNormal(1.0, 0.1, 0.5, s, delay=1, shape=(8, 8)) for s in (1, 2))
     blocks = JITBlocks([[one, other]])  # a single one has no kernel of its own
-    kinds: dict[str, dict[str, Any]] = {
+    kinds: dict[Product, dict[str, Any]] = {
         "events": {},
         "floats": {},
         "dense": {},
@@ -47,14 +47,16 @@ def run(options: argparse.Namespace) -> int:
         begun = time.monotonic()
         found = None
         for dtype in ("float32", "float64"):
-            with jax.enable_x64(dtype == "float64"):
-                found = explain(
-                    product,  # type: ignore[arg-type]
-                    dtype=dtype,
-                    platform=options.platform,
-                    backend=options.backend,
-                    **kinds[product],
-                )
+            for transpose in directions(product):
+                with jax.enable_x64(dtype == "float64"):
+                    found = explain(
+                        product,
+                        dtype=dtype,
+                        platform=options.platform,
+                        backend=options.backend,
+                        transpose=transpose,
+                        **kinds[product],
+                    )
         if found is None or found.backend is None:
             if product == "deliver":  # the optional one
                 continue
