@@ -69,8 +69,8 @@ def delay_span(table):
 
 
 @njit(forceinline=False, _nrt=False)
-def place_by_delay(table, words, lane, base, stride, batch, rows, found):
-    """Replace each row by its cell: ``(delay << stride) + row * batch``.
+def place_by_delay(table, words, lane, base, stride, batch, rows, found, cells):
+    """Give the cell of each row: ``(delay << stride) + row * batch``.
 
     Parameters
     ----------
@@ -81,16 +81,17 @@ def place_by_delay(table, words, lane, base, stride, batch, rows, found):
         Column, and row of the matrix from which rows are counted.
     stride, batch : int
         Every ``row * batch`` is below ``2**stride``.
-    rows : uint32 array
-        Read and written beyond ``found``, up to whole vectors.
+    rows : uint16 or uint32 array
     found : int
+    cells : uint32 array
+        Written beyond ``found``, up to a whole vector.
     """
     prefer_wide_vectors()
     arrays_are_distinct()
     each = u32(batch)
     if table.size == 1:
         for t in range((found + LANES - 1) // LANES * LANES):
-            rows[t] = u32(rows[t] * each)
+            cells[t] = u32(u32(rows[t]) * each)
         return
     w0, w1 = words[lane], words[LANES + lane]
     first, up = u32(base), u32(stride)
@@ -100,9 +101,10 @@ def place_by_delay(table, words, lane, base, stride, batch, rows, found):
         bits = u32(bits + u32(1))
     down = u32(u32(32) - bits)
     for t in range((found + LANES - 1) // LANES * LANES):
-        word = weight_word(u32(rows[t] + first), w0, w1)
+        row = u32(rows[t])
+        word = weight_word(u32(row + first), w0, w1)
         own = shift_right(word, down)
         bucket = entry_at(table, 1, own)
         is_own = u32(shift_left(word, bits) | last) < bucket
         delay = own if is_own else u32(bucket & last)
-        rows[t] = u32(shift_left(delay, up) + u32(rows[t] * each))
+        cells[t] = u32(shift_left(delay, up) + u32(row * each))

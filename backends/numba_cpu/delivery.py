@@ -16,9 +16,15 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
-from .chunks import block_of_pairs, long_connections, pair_range, scratch
+from .chunks import (
+    block_of_pairs,
+    long_connections,
+    pair_range,
+    scratch,
+    short_connections,
+)
 from .delays import delay_span, make_delay_words, place_by_delay
-from .draw import LANES, make_keys
+from .draw import LANES, SHORT, make_keys
 from .events import weighted_sum
 from .intrinsics import (
     arrays_are_distinct,
@@ -30,14 +36,17 @@ from .intrinsics import (
     shift_right,
     stack_words,
 )
+from .naming import named_after
 from .out_degree import is_fixed
 from .weights import HELD, HOLD, weigh
 
 u8 = np.uint8
+u16 = np.uint16
 u32 = np.uint32
 
 DELAY_WORDS = 2 * LANES
 MOST_CELLS = 1 << 32
+MOST_SHORT = 1 << 16  # rows that words of 16 bits count
 GROUP = 1 << 15  # connections that are listed at a time, where cells are accumulators
 STEP = 32  # connections that are added to the ring at a time
 STEP_WORDS = 2 * STEP  # of 64-bit numbers
@@ -75,6 +84,62 @@ def tile_rows(table, batch):
 # --- a list of connections --------------------------------------------------------
 
 
+def _lister(connections, word):
+    """Make ``list_connections``, with rows listed as words of 16 or 32 bits."""
+
+    @njit(forceinline=False)
+    @named_after(connections, word)
+    def list_connections(
+        matrix, table, flags, batch, active, low, high, stride, cells, z
+    ):
+        origin, connectivity = matrix.origin, matrix.connectivity
+        first_chunk, n_chunks = pair_range(connectivity, low, high)
+        columns, chunks, keys, _, _ = scratch()
+        words = carray(stack_words(DELAY_WORDS), (DELAY_WORDS,))
+        rows = carray(stack_words(HELD), (HELD,)).view(word)
+        own_cells = carray(stack_words(HELD), (HELD,))
+        own_z = carray(stack_words(HELD), (HELD,)).view(np.int32)
+        last_chunk = u32(first_chunk + n_chunks - 1)
+        held = listed = 0
+        for first in range(0, active.size * n_chunks, LANES):
+            lanes = block_of_pairs(
+                first, active, origin, first_chunk, n_chunks, columns, chunks
+            )
+            make_keys(matrix, columns, chunks, keys)
+            make_delay_words(matrix.seed, columns, words)
+            for lane in range(lanes):
+                held += connections(
+                    keys, lane, chunks[lane], connectivity, low, high, rows[held:]
+                )
+                if chunks[lane] != last_chunk and held <= HOLD:
+                    continue
+                # A column's chunks share the words that key its weights and delays.
+                if batch == 1:
+                    to_cells, to_z = cells[listed:], z[listed:]
+                else:
+                    to_cells, to_z = own_cells, own_z
+                weigh(matrix.table, keys, lane, low, rows, held, to_z)
+                place_by_delay(
+                    table, words, lane, low, stride, batch, rows, held, to_cells
+                )
+                if batch == 1:
+                    listed += held
+                else:
+                    at = np.int64(u32(columns[lane] - origin[1])) * batch
+                    event = flags[at : at + batch]
+                    listed = _list_vectors(
+                        own_cells, own_z, held, event, cells, z, listed
+                    )
+                held = 0
+        return listed
+
+    return list_connections
+
+
+_list_short = _lister(short_connections, u16)
+_list_long = _lister(long_connections, u32)
+
+
 @njit
 def list_connections(matrix, table, flags, batch, active, low, high, stride, cells, z):
     """List the connections of the active columns in the rows low .. high - 1.
@@ -92,47 +157,20 @@ def list_connections(matrix, table, flags, batch, active, low, high, stride, cel
         Rows of the matrix.
     stride : int
     cells, z : uint32 and int32 arrays
-        Filled, for each connection and vector with an event.
+        Filled, for each connection and vector with an event, and written beyond it up
+        to a whole vector.
 
     Returns
     -------
     int
         How many there are.
     """
-    origin, connectivity = matrix.origin, matrix.connectivity
-    first_chunk, n_chunks = pair_range(connectivity, low, high)
-    columns, chunks, keys, _, _ = scratch()
-    words = carray(stack_words(DELAY_WORDS), (DELAY_WORDS,))
-    rows = carray(stack_words(HELD), (HELD,))
-    own_z = carray(stack_words(HELD), (HELD,)).view(np.int32)
-    last_chunk = u32(first_chunk + n_chunks - 1)
-    held = listed = 0
-    for first in range(0, active.size * n_chunks, LANES):
-        lanes = block_of_pairs(
-            first, active, origin, first_chunk, n_chunks, columns, chunks
+    k = matrix.connectivity[0]
+    if k <= u32(SHORT) and high - low <= MOST_SHORT and not is_fixed(matrix.connectivity):
+        return _list_short(
+            matrix, table, flags, batch, active, low, high, stride, cells, z
         )
-        make_keys(matrix, columns, chunks, keys)
-        make_delay_words(matrix.seed, columns, words)
-        for lane in range(lanes):
-            held += long_connections(
-                keys, lane, chunks[lane], connectivity, low, high, rows[held:]
-            )
-            if chunks[lane] != last_chunk and held <= HOLD:
-                continue
-            # A column's chunks share the words that key its weights and its delays.
-            weigh(matrix.table, keys, lane, low, rows, held, own_z)
-            place_by_delay(table, words, lane, low, stride, batch, rows, held)
-            if batch == 1:
-                for t in range(held):
-                    cells[listed + t] = rows[t]
-                    z[listed + t] = own_z[t]
-                listed += held
-            else:
-                at = np.int64(u32(columns[lane] - origin[1])) * batch
-                event = flags[at : at + batch]
-                listed = _list_vectors(rows, own_z, held, event, cells, z, listed)
-            held = 0
-    return listed
+    return _list_long(matrix, table, flags, batch, active, low, high, stride, cells, z)
 
 
 @njit
@@ -322,7 +360,7 @@ def deliver_tile(
             scale,
             ring,
         )
-    size = active.size * each
+    size = active.size * each + LANES
     memory = malloc(8 * size)
     if memory == 0:
         return False
@@ -390,7 +428,7 @@ def _deliver_many(
     ring,
 ):
     group = max(1, GROUP // each)
-    size = group * each
+    size = group * each + LANES
     memory = malloc(8 * (n_cells + size))
     if memory == 0:
         return False
