@@ -15,7 +15,7 @@ help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
 	@echo "make test   the tests (minutes)"
 	@echo "make test-quick    one test or two of each promise (a minute)"
-	@echo "make test-long     what make test has a part of, in full (ten minutes)"
+	@echo "make test-long     what make test leaves out (ten minutes)"
 	@echo "make matrix        the tests on each Python and JAX that is supported (an hour)"
 	@echo "make arm    the same bits on an emulated ARM processor (ten minutes; Debian)"
 	@echo "make release-check build, install and try what would be released (half an hour)"
@@ -82,12 +82,11 @@ $(RELEASE)/ready: pyproject.toml
 release-check: $(RELEASE)/ready
 	@.ci/release-check $(RELEASE)/bin $(PYTHONS)
 
-# What ``make test`` has a part of, in full: interpreted kernels, processes, and pairs of
-# transformations (ten minutes).
+# What ``make test`` leaves out: most of the interpreted kernels' cases and of the meshes,
+# the short statistics, kernels that are compiled again, orders of transformations.
 test-long: $(VENV)/ready
-	@SYNJIT_LONG=1 SYNJIT_ORDERS_EVERY=89 $(BIN)/python -m pytest --numprocesses $(JOBS) \
-	  --dist worksteal tests/test_pallas_gpu.py tests/test_pallas_tpu.py \
-	  tests/test_many_processes.py tests/test_transform_orders.py
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m long
+	@$(MAKE) --no-print-directory orders EVERY=89
 
 # EVERY=89 for all orders of two, and one in 89 of those of three (minutes).
 EVERY ?= 1

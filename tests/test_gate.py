@@ -265,6 +265,7 @@ def start(cache, **other):
     )
 
 
+@pytest.mark.long
 def test_two_processes_at_once(cache):
     processes = [start(cache) for _ in range(2)]
     for process in processes:
@@ -275,6 +276,7 @@ def test_two_processes_at_once(cache):
     assert start(cache).communicate()[0] == "certificate proved \n"
 
 
+@pytest.mark.long
 def test_a_broken_kernel_is_refused_and_nothing_need_be_cleared(cache, tmp_path):
     copy = tmp_path / "copy" / "synjit"
     root = Path(synjit.__file__).parent

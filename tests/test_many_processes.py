@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from long import long_unless
 
 from synjit import demo
 
@@ -57,7 +58,7 @@ def digest(activity):
     return spikes.hexdigest()
 
 
-@pytest.mark.parametrize("processes", [2, 4] if os.environ.get("SYNJIT_LONG") else [2])
+@pytest.mark.parametrize("processes", long_unless(lambda _, n: n == 2, [2, 4]))
 def test_several_processes_give_the_spikes_of_one(processes):
     right = demo.simulate(**SMALL)
     assert right.counts.sum() > 50

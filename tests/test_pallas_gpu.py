@@ -8,7 +8,6 @@ kind. ``benchmarks/gpu_device.py`` runs them all on a device.
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
+from long import long_unless, one_in
 
 import synjit
 from synjit import FixedOutDegree, conformance, dispatch, reference
@@ -76,11 +76,7 @@ def describe(case: Case) -> str:
     return f"{case.product}-{rule}-{case.shape}-{direction}-{case.batch}-{case.table}"
 
 
-# Of each kind some; ``make test-long`` has all.
-SOME = CASES if os.environ.get("SYNJIT_LONG") else CASES[::2]
-
-
-@pytest.mark.parametrize("case", SOME, ids=describe)
+@pytest.mark.parametrize("case", long_unless(one_in(4), CASES), ids=describe)
 def test_conforms_when_interpreted(case):
     assert conformance.check(NAME, case) == ""
 

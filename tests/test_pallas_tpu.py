@@ -2,7 +2,6 @@
 """The TPU kernels, interpreted on the CPU, and lowered for a TPU that is not there."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
+from long import long_unless, one_in
 
 import synjit
 from synjit import FixedOutDegree, Problem, conformance, dispatch, gate, reference
@@ -95,11 +95,7 @@ def differences(case, got):
 # --- the same bits ----------------------------------------------------------------
 
 
-# Of each kind some; ``make test-long`` has all.
-SOME = CASES if os.environ.get("SYNJIT_LONG") else CASES[::2]
-
-
-@pytest.mark.parametrize("case", SOME, ids=repr)
+@pytest.mark.parametrize("case", long_unless(one_in(4), CASES), ids=repr)
 def test_conforms_interpreted(case):
     assert conformance.check("pallas_tpu", case) == ""
 

@@ -57,6 +57,7 @@ def failures(defect):
     return {f.statistic for f in findings}, {f.statistic for f in holm(findings)}
 
 
+@pytest.mark.long
 def test_every_short_statistic_passes():
     findings = [f for f in plan.run(open_source("synjit"), plan.SHORT, SEED) if f.size]
     assert len(findings) > 1000

@@ -275,6 +275,7 @@ def test_x64_inside_of_a_jitted_function(backend):
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.long
 def test_kernels_of_stored_derivatives_are_prepared():
     """Of a program that was stored with its derivative, in a process of its own."""
     make = """
