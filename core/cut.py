@@ -207,16 +207,25 @@ class Cut:
 
     @property
     def in_pieces(self) -> bool:
-        """Whether the events of any group of the window are unpacked in pieces."""
-        return any(len(self.pieces(i)) > 1 for i in range(len(self.groups)))
+        """Whether the events of the window are unpacked in pieces.
+
+        Groups are gone through one by one then, in passes over the rows of their own,
+        which is only worth it where they are no more than the pieces.
+        """
+        pieces = -(-self.inside * sum(self.shares) // self._piece)
+        return max(2, len(self.groups)) <= pieces
+
+    @property
+    def _piece(self) -> int:
+        """Columns in a piece, at most."""
+        return max(PIECE, PIECE_SHARES * sum(self.shares))
 
     def pieces(self, group: int) -> np.ndarray:
         """Give the first part of each of the pieces that a group's window is cut into.
 
         A piece is as many parts, one at least, and may have fewer than that in the end.
         """
-        columns = max(PIECE, PIECE_SHARES * sum(self.shares))
-        most = max(1, columns // max(1, self.shares[group]))
+        most = max(1, self._piece // max(1, self.shares[group]))
         number = -(-self.inside // most)
         return np.arange(0, self.inside, -(-self.inside // number), dtype=np.int32)
 

@@ -71,6 +71,16 @@ def test_every_part_is_in_one_piece_that_is_no_larger_than_it_may_be(shares):
                 assert 0 < lengths[-1] <= lengths[0] <= max(1, most // share)
 
 
+def test_groups_are_no_more_than_pieces(shares):
+    shares(1)
+    for groups, expected in (((40,), True), ((40,) * 4, True), ((40,) * 5, False)):
+        mesh = in_one_piece.mesh((4,))
+        assert cut.Cut(mesh, groups, (), ("a",), ()).in_pieces is expected
+        assert not cut.Cut(mesh, groups, ("a",), (), ()).in_pieces  # it has its part
+    shares(1, least=40)
+    assert not cut.Cut(mesh, (40,), (), ("a",), ()).in_pieces
+
+
 @pytest.mark.parametrize("shape", [(4,), (4, 2)])
 def test_pieces_receive_packed_spikes_once_and_no_more(shares, shape):
     n, devices = 1280, np.prod(shape)
