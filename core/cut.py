@@ -303,8 +303,7 @@ def gather_parts(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
 
 def gather_bits(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """Give the events of all devices as bits, uint8 (devices, bytes, ...)."""
-    words = jnp.packbits(x, axis=0)
-    return lax.all_gather(words, axes) if axes else words[None]
+    return lax.all_gather(jnp.packbits(x, axis=0), axes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

@@ -102,22 +102,20 @@ def _sums(matrices: Sequence[Matrix], x: jax.Array, asked: _Asked) -> list[Sums]
     The blocks of one group of columns are gone through together, so that each piece is
     unpacked once.
     """
-    columns = asked.columns
-    words = gather_bits(x, columns.inner) if columns.inside > 1 else None
-    own_events = split(x, columns.shares)
-    sums: dict[int, Sums] = {}
-    for j in range(len(columns.groups)):
-        chosen = [b for b, block in enumerate(asked.blocks) if block.columns == j]
-        own = [(matrices[b], asked.blocks[b]) for b in chosen]
-        if words is None:
-            added = [_of_piece(*block, 0, own_events[j]) for block in own]
-        else:
+    columns, blocks = asked.columns, list(zip(matrices, asked.blocks, strict=True))
+    if columns.inside == 1:  # the device has all events of its window
+        events = split(x, columns.shares)
+        sums = [_of_piece(*block, 0, events[block[1].columns]) for block in blocks]
+    else:
+        words = gather_bits(x, columns.inner)
+        of_block: dict[int, Sums] = {}
+        for j in range(len(columns.groups)):
+            chosen = [b for b, (_, block) in enumerate(blocks) if block.columns == j]
+            own = [blocks[b] for b in chosen]
             added = _over_pieces(own, words, columns, j)
-        sums |= zip(chosen, added, strict=True)
-    return [
-        (add_up(n, asked.sharing), add_up(z, asked.sharing))
-        for _, (n, z) in sorted(sums.items())
-    ]
+            of_block |= zip(chosen, added, strict=True)
+        sums = [of_block[b] for b in range(len(blocks))]
+    return [(add_up(n, asked.sharing), add_up(z, asked.sharing)) for n, z in sums]
 
 
 def _over_pieces(
