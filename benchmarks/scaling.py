@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 if __name__ == "__main__":  # before JAX is imported
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=64"
     os.environ["SYNJIT_NUM_THREADS"] = "1"  # threads that wait would be counted
 
 import math
@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 import synjit
-from synjit import reference
+from synjit import cut, reference
 from synjit.demo import build
 from synjit.demo.background import Each
 from synjit.demo.dynamics import Neurons, connections, make_step
@@ -95,6 +95,24 @@ def microcircuit(devices: int) -> tuple[int, int, float, float]:
     return exchanged_bytes(compiled.as_text()), memory, own, listed
 
 
+def working_memory(devices: int, neurons: int = 1 << 24) -> int:
+    """Bytes that a device works in for a product of events, kernels included."""
+    program, _ = _large_product(devices, neurons)
+    size: int = program.memory_analysis().temp_size_in_bytes
+    return size
+
+
+def _large_product(devices: int, neurons: int) -> tuple[Any, Any]:
+    """Compile a product of events; gives it, and how its vectors are cut."""
+    matrix = synjit.JITNormal(0.5, 0.1, 16 / neurons, 42, shape=(neurons, neurons))
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((devices,), ("neurons",), axis_types=auto)
+    whole = matrix.shard(mesh, rows="neurons")
+    sharding = whole.columns.sharding()
+    x = jax.ShapeDtypeStruct((whole.shape[1],), bool, sharding=sharding)
+    return jax.jit(lambda x: whole @ x).lower(x).compile(), whole.columns
+
+
 # --- measured ---------------------------------------------------------------------
 
 ROWS, COLUMNS, ACTIVE, PROB = 1 << 20, 1 << 17, 4096, 1e-3
@@ -119,6 +137,24 @@ def drawing_seconds(parts: int) -> float:
     return min(times)
 
 
+def finding_seconds(shares: int, devices: int = 8, neurons: int = 1 << 24) -> float:
+    """CPU time of a device to find the few events, so many shares at a time."""
+    usual = cut.PIECE_SHARES
+    cut.PIECE_SHARES = shares
+    jax.clear_caches()  # of what was traced with other pieces
+    try:
+        product, columns = _large_product(devices, neurons)
+    finally:
+        cut.PIECE_SHARES = usual
+    x = columns.place(np.arange(neurons) % (neurons // 256) == 0)
+    times = []
+    for _ in range(7):
+        start = time.process_time()
+        product(x).block_until_ready()
+        times.append(time.process_time() - start)
+    return min(times[1:]) / devices
+
+
 # --- modelled ---------------------------------------------------------------------
 
 
@@ -133,6 +169,9 @@ class Machine:
         one that is in the window.
     row : float
         To write a neuron's input, and to update the neuron.
+    column, sums : float
+        To unpack a bit of the events and look whether it is set, and to add the sums
+        of a piece of the columns to a row's.
     byte : float
         To receive a byte of the others' spikes.
     exchange : float
@@ -143,13 +182,17 @@ class Machine:
     listed: float
     added: float
     row: float
+    column: float = 0.0
+    sums: float = 0.0
     byte: float = 1 / 50e9
     exchange: float = 5e-6
 
 
 # An H100, as docs/gpu.md estimates it: keys are some 900 instructions, a connection
-# some 100, of 1.5 * 10^13 a second.
-ACCELERATOR = Machine(keys=6e-11, listed=5e-12, added=2e-12, row=2e-11)
+# some 100, of 1.5 * 10^13 a second; a column is 3 bytes written and read, sums are 32.
+ACCELERATOR = Machine(
+    keys=6e-11, listed=5e-12, added=2e-12, row=2e-11, column=1e-12, sums=1e-11
+)
 RATE, STEP = 3, 1e-4  # spikes/s of a neuron, s
 
 
@@ -172,6 +215,29 @@ def exchange(machine: Machine, neurons: float, parts: int) -> float:
     return begin + neurons / 8 * machine.byte
 
 
+def unpacked(neurons: float, parts: int) -> float:
+    """Number of the columns whose events a device unpacks at a time."""
+    return min(neurons, max(cut.PIECE, cut.PIECE_SHARES * neurons / parts))
+
+
+def finding(machine: Machine, neurons: float, parts: int) -> float:
+    """Time to go through the bits of all, and to add up the sums of the pieces."""
+    pieces = neurons / unpacked(neurons, parts)
+    added = pieces * neurons / parts * machine.sums if pieces > 1 else 0
+    return neurons * machine.column + added
+
+
+def product_memory(neurons: float, parts: int) -> float:
+    """Bytes that a device works in: bits of all, flags and numbers of a piece, sums.
+
+    A kernel has sums; with pieces there are those of a piece and of all pieces too.
+    """
+    columns = unpacked(neurons, parts)
+    sums = 8 if columns == neurons else 24
+    bits = neurons / 8 if parts > 1 else 0
+    return bits + 5 * columns + sums * neurons / parts
+
+
 def fitted(measured: dict[int, float]) -> Machine:
     """Fit two costs to two windows: of a chunk of rows, and of next to none of it."""
     chunk = 1 << reference.draw.log2_chunk(PROB)
@@ -190,6 +256,17 @@ def main() -> None:
             f"| {devices} | {received:,} | {memory / 1e6:.2f} | {own:.0f} "
             f"| {listed:.0f} |"
         )
+    print("\n| devices | pieces | memory, MB | bytes a neuron | model |")
+    for devices in (1, 2, 4, 8, 16, 32, 64):
+        memory, own = working_memory(devices), (1 << 24) / devices
+        pieces = (1 << 24) / unpacked(1 << 24, devices)
+        model = product_memory(1 << 24, devices)
+        print(
+            f"| {devices} | {pieces:.0f} | {memory / 1e6:.1f} | {memory / own:.1f} "
+            f"| {model / own:.1f} |"
+        )
+    finding_ms = {shares: finding_seconds(shares) * 1e3 for shares in (1, 2, 4, 8)}
+    print(f"\nms to find few events, by shares in a piece: {finding_ms}\n")
     measured = {parts: drawing_seconds(parts) for parts in (1, 2, 4, 16, 64, 256, 1024)}
     machine = fitted(measured)
     print(f"\n{machine}\n")
@@ -200,15 +277,17 @@ def main() -> None:
             f"| {parts:,} | {ROWS // parts:,} | {PROB * ROWS / parts:.3g} "
             f"| {seconds * 1e3:.2f} | {model * 1e3:.2f} |"
         )
-    print("\n| neurons | devices | drawing, ms | exchange, ms | MB of events |")
+    print("\n| neurons | devices | drawing, ms | exchange, ms | finding, ms | MB |")
     for neurons in (1e8, 1e9, 2e9):
         for parts in (64, 512, 4096):
             active = neurons * RATE * STEP
             took = drawing(ACCELERATOR, neurons, 1e4 / neurons, active, parts)
             wait = exchange(ACCELERATOR, neurons, parts)
+            found = finding(ACCELERATOR, neurons, parts)
+            memory = product_memory(neurons, parts)
             print(
                 f"| {neurons:.0e} | {parts} | {took * 1e3:.3f} | {wait * 1e3:.3f} "
-                f"| {neurons / 1e6:,.0f} |"
+                f"| {found * 1e3:.3f} | {memory / 1e6:,.0f} |"
             )
 
 

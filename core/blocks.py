@@ -330,7 +330,7 @@ class JITBlocks(RandomMatrix):
         """
         laws = self._delays()
         slot = check_ring(ring, self.shape[0], laws, now)
-        events = check_spikes(spikes, ring, self.shape)
+        events = replicate(check_spikes(spikes, ring, self.shape))
         own = [block.operands() for _, _, block in self._placed]
         value, unit = ring.columns()
         weights = [

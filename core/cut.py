@@ -14,6 +14,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+# Columns whose events are unpacked at a time: so many, or so many times a device's own.
+# Fewer are less memory, and more passes over the device's rows.
+PIECE = 1 << 20
+PIECE_SHARES = 4
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -193,6 +198,70 @@ class Cut:
         index: Any = lax.axis_index(self.outer) if self.outer else 0
         return lengths, [index * length for length in lengths]
 
+    def gather(self, part: jax.Array, *, events: bool) -> jax.Array:
+        """Give the x of the device's window, of which it holds a part."""
+        if self.inside > 1:
+            differentiable = events and part.dtype != np.bool_
+            part = (gather_events if differentiable else gather_parts)(part, self.inner)
+        return self.join(part)
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether the events of the window are unpacked in pieces.
+
+        Groups are gone through one by one then, in passes over the rows of their own,
+        which is only worth it where they are no more than the pieces.
+        """
+        pieces = -(-self.inside * sum(self.shares) // self._piece)
+        return max(2, len(self.groups)) <= pieces
+
+    @property
+    def _piece(self) -> int:
+        """Columns in a piece, at most."""
+        return max(PIECE, PIECE_SHARES * sum(self.shares))
+
+    def pieces(self, group: int) -> np.ndarray:
+        """Give the first part of each of the pieces that a group's window is cut into.
+
+        A piece is as many parts, one at least, and may have fewer than that in the end.
+        """
+        most = max(1, self._piece // max(1, self.shares[group]))
+        number = -(-self.inside // most)
+        return np.arange(0, self.inside, -(-self.inside // number), dtype=np.int32)
+
+    def unpack(self, words: jax.Array, group: int, begin: Any) -> tuple[Any, jax.Array]:
+        """Give the events of a piece, which begins with a part.
+
+        All pieces of a group have the same shape. One that would end beyond the window
+        begins before, with columns that have no events here.
+
+        Parameters
+        ----------
+        words : uint8 array (parts, bytes, batch)
+            As ``gather_bits`` gives them.
+        group : int
+        begin : int or int32 ()
+            One of ``pieces(group)``.
+
+        Returns
+        -------
+        int or int32 ()
+            First column of the piece, in the window of the group.
+        bool array (columns, batch)
+        """
+        begins, share = self.pieces(group), self.shares[group]
+        number = -(-self.inside // len(begins))
+        first = jnp.minimum(begin, self.inside - number)
+        start = sum(self.shares[:group])
+        low, high = start // 8, -(-(start + share) // 8)
+        size = (number, high - low, words.shape[2])
+        piece = lax.dynamic_slice(words, (first, low, 0), size)
+        bits = jnp.unpackbits(piece, axis=1)[:, start - 8 * low :][:, :share]
+        if number * len(begins) > self.inside:
+            own = first + np.arange(number, dtype=np.int32) >= begin
+            bits = jnp.where(own[:, None, None], bits, np.uint8(0))
+        return first * share, bits.reshape(-1, words.shape[2]).astype(bool)
+
     def join(self, parts: jax.Array) -> jax.Array:
         """Join the parts (inner devices * shares, ...) of a window group by group."""
         if self.inside == 1 or len(self.groups) == 1:
@@ -227,9 +296,14 @@ def gather_parts(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
     """Give the parts of all devices, one after the other; booleans travel as bits."""
     if x.dtype != np.bool_:
         return lax.all_gather(x, axes, tiled=True)
-    words = lax.all_gather(jnp.packbits(x, axis=0), axes)
+    words = gather_bits(x, axes)
     bits = jnp.unpackbits(words, axis=1, count=x.shape[0])
     return bits.reshape(-1, *x.shape[1:]).astype(bool)
+
+
+def gather_bits(x: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """Give the events of all devices as bits, uint8 (devices, bytes, ...)."""
+    return lax.all_gather(jnp.packbits(x, axis=0), axes)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

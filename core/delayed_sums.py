@@ -23,7 +23,7 @@ from jax.interpreters import ad, batching, mlir
 from . import draw_jax
 from .delay_jax import delay, delay_words
 from .hookspecs import Matrix, Problem
-from .primitives import map_batches, result_like, varying_alike
+from .primitives import cut_as_batch, map_batches, result_like, varying_alike
 from .reference import draw
 
 u32 = np.uint32
@@ -249,4 +249,4 @@ delayed_p.def_impl(lambda *operands, problem: _jitted(problem)(*operands))
 mlir.register_lowering(delayed_p, mlir.lower_fun(_delayed, multiple_results=True))
 ad.primitive_jvps[delayed_p] = _jvp
 ad.primitive_transposes[delayed_p] = _transpose
-batching.primitive_batchers[delayed_p] = _batch
+batching.primitive_batchers[delayed_p] = cut_as_batch(_batch)

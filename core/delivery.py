@@ -28,6 +28,7 @@ from .delayed_sums import collect, spread
 from .hookspecs import Matrix, Problem, matrix_of_block
 from .primitives import (
     bind,
+    cut_as_batch,
     is_event,
     make_primitive,
     map_batches,
@@ -202,7 +203,7 @@ def _batch(args: Any, axes: Any, **static: Any) -> Any:
 deliver_p = make_primitive("deliver", _abstract, _run)
 ad.primitive_jvps[deliver_p] = _jvp
 ad.primitive_transposes[deliver_p] = _transpose
-batching.primitive_batchers[deliver_p] = _batch
+batching.primitive_batchers[deliver_p] = cut_as_batch(_batch)
 
 
 event_p = jex.Primitive("synjit_event")
@@ -227,19 +228,22 @@ def _read(now: jax.Array, ring: jax.Array) -> list[jax.Array]:
     XLA cannot know it: results of a condition are kept, and the second depends on what
     the first has read.
     """
-    empty, _ = varying_alike([jnp.zeros(ring.shape[1:], ring.dtype), ring])
     number = now.astype(jnp.int32)
 
     def slot(ring: jax.Array) -> jax.Array:
         return lax.dynamic_index_in_dim(ring, number, 0, keepdims=False)
 
-    def cleared(ring: jax.Array) -> jax.Array:
-        return lax.dynamic_update_index_in_dim(ring, empty, number, 0)
+    # A ring that was made outside of an explicit mesh has a sharding of its own.
+    with jax.sharding.use_abstract_mesh(jax.typeof(ring).sharding.mesh):
+        empty, _ = varying_alike([jnp.zeros(ring.shape[1:], ring.dtype), ring])
 
-    current = lax.cond(_is_something(number), slot, lambda _: empty, ring)
-    words = lax.bitcast_convert_type(current[0, 0], jnp.uint32)
-    has_been_read = _is_something(words if words.ndim == 0 else words[0])
-    return [current, lax.cond(has_been_read, cleared, lambda ring: ring, ring)]
+        def cleared(ring: jax.Array) -> jax.Array:
+            return lax.dynamic_update_index_in_dim(ring, empty, number, 0)
+
+        current = lax.cond(_is_something(number), slot, lambda _: empty, ring)
+        words = lax.bitcast_convert_type(current[0, 0], jnp.uint32)
+        has_been_read = _is_something(words if words.ndim == 0 else words[0])
+        return [current, lax.cond(has_been_read, cleared, lambda ring: ring, ring)]
 
 
 def _is_something(word: jax.Array) -> jax.Array:
@@ -288,4 +292,4 @@ read_p.def_impl(jax.jit(read_p.bind))
 mlir.register_lowering(read_p, mlir.lower_fun(_read, multiple_results=True))
 ad.primitive_jvps[read_p] = _read_jvp
 ad.primitive_transposes[read_p] = _read_transpose
-batching.primitive_batchers[read_p] = _read_batch
+batching.primitive_batchers[read_p] = cut_as_batch(_read_batch)

@@ -320,21 +320,22 @@ ad.primitive_jvps[prob_p] = _prob_jvp
 # --- batching ---------------------------------------------------------------------
 
 
-def _batch(
-    primitive: jex.Primitive, args: Any, axes: Any, **static: Any
-) -> tuple[list[jax.Array], list[int]]:
-    """One matrix and many vectors: one product. Many matrices: one after the other.
+def cut_as_batch(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a batching rule for batches that a mesh of explicit axes may have cut.
 
-    Where a mesh of explicit axes has cut the batch, its results are cut as it was.
+    Every device makes all of the batch, and its results are cut as it was.
     """
-    cut = _cut_of_batch(args, axes)
-    args = [replicate(arg) for arg in args]
-    if all(axis is None for i, axis in enumerate(axes) if i != X):
-        results = _batch_vectors(primitive, args, axes[X], **static)
-    else:
-        bound = functools.partial(primitive.bind, **static)
-        results = map_batches(bound, args, axes)
-    return [_cut_batch(result, cut) for result in results], [0] * len(results)
+
+    def of_cut(args: Any, axes: Any, **static: Any) -> tuple[list[jax.Array], Any]:
+        cut = _cut_of_batch(args, axes)
+        results, places = rule([replicate(arg) for arg in args], axes, **static)
+        cut_results = [
+            _cut_batch(result, cut, place)
+            for result, place in zip(results, places, strict=True)
+        ]
+        return cut_results, places
+
+    return of_cut
 
 
 def _cut_of_batch(args: Any, axes: Any) -> Any:
@@ -346,12 +347,30 @@ def _cut_of_batch(args: Any, axes: Any) -> Any:
     return None
 
 
-def _cut_batch(result: jax.Array, cut: Any) -> jax.Array:
-    """Cut a result along its first axis."""
+def _cut_batch(result: jax.Array, cut: Any, axis: int) -> jax.Array:
+    """Cut a result along the axis of the batch."""
     if cut is None:
         return result
-    spec = jax.sharding.PartitionSpec(*cut.spec, *[None] * (result.ndim - 1))
+    names: list[Any] = [None] * result.ndim
+    (names[axis],) = cut.spec
+    spec = jax.sharding.PartitionSpec(*names)
     return jax.sharding.reshard(result, cut.update(spec=spec))
+
+
+def _batching_rule(primitive: jex.Primitive) -> Callable[..., Any]:
+    return cut_as_batch(functools.partial(_batch, primitive))
+
+
+def _batch(
+    primitive: jex.Primitive, args: Any, axes: Any, **static: Any
+) -> tuple[list[jax.Array], list[int]]:
+    """One matrix and many vectors: one product. Many matrices: one after the other."""
+    if all(axis is None for i, axis in enumerate(axes) if i != X):
+        results = _batch_vectors(primitive, args, axes[X], **static)
+    else:
+        bound = functools.partial(primitive.bind, **static)
+        results = map_batches(bound, args, axes)
+    return results, [0] * len(results)
 
 
 def map_batches(
@@ -406,11 +425,13 @@ def _batch_weighted(
     """One matrix and many weights: N and Z are drawn once for all."""
     if axes[:X] != (None,) * X or axes[LOC:] == (None,) * 2:
         static = {"problem": problem, "backend": backend, "x64": x64}
-        return _batch(weighted_p, args, axes, **static)
+        results: tuple[list[jax.Array], list[int]]
+        results = _batching_rule(weighted_p)(args, axes, **static)
+        return results
     of_sums = functools.partial(_of_sums, problem=problem, backend=backend)
     return [jax.vmap(of_sums, in_axes=axes)(*args)], [0]
 
 
 for _each in (product_p, dense_p):
-    batching.primitive_batchers[_each] = functools.partial(_batch, _each)
+    batching.primitive_batchers[_each] = _batching_rule(_each)
 batching.primitive_batchers[weighted_p] = _batch_weighted

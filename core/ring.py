@@ -19,6 +19,7 @@ from .aliases import Numbers
 from .cut import Cut
 from .evaluation import coefficients
 from .matrix import Events
+from .primitives import replicate
 from .reference import Delays
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Ring:
         if value.size == 0:
             return units.attach(self.value[0], unit), self
         if self._rows is None:
-            current, value = delivery.read(value, slot)
+            current, value = delivery.read(replicate(value), slot)
         else:
             current, value = _read_shares(self._rows, value, slot, self._batched)
         current = current if self._batched else current[:, 0]

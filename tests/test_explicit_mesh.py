@@ -154,3 +154,65 @@ def test_rows_drawn_by_each_device(mesh, backend):
     uncut = PRODUCTS["jitnmv"]
     whole = gradient(lambda x: uncut(x, shape=SHAPE, backend=backend))
     np.testing.assert_allclose(jax.jit(gradient(f))(X), whole(X), rtol=1e-5, atol=1e-4)
+
+
+# --- delays -----------------------------------------------------------------------
+
+DELAYED = synjit.JITNormal(*GIVEN, 1, delay=synjit.normal_delays(3, 1), shape=SHAPE)
+NOW = 2
+# What is on its way already to each of the batch.
+RINGS = jnp.stack([DELAYED.ring().value + k for k in range(len(MANY))])
+
+
+def delivered(x, value=RINGS[0]):
+    """What arrives in a step, and all that is on its way after it."""
+    ring = DELAYED.deliver(x, synjit.Ring(value), NOW)
+    current, ring = ring.read(NOW + 3)
+    return current, ring.value
+
+
+def arriving(x):
+    return delivered(x)[0]
+
+
+@pytest.mark.parametrize("spec", [("n", None), (None, "n")])
+def test_a_batch_of_deliveries_that_is_cut(spec):
+    right = jax.vmap(delivered)(MANY, RINGS)
+    assert np.count_nonzero(right[0] - RINGS[:, 0]) > 4
+    over = cut(MANY, *spec), cut(RINGS, spec[0], None, spec[1])
+    for batch in (jax.vmap(delivered), jax.jit(jax.vmap(delivered))):
+        jax.tree.map(np.testing.assert_array_equal, batch(*over), right)
+    gradients = jax.jit(jax.vmap(gradient(arriving)))
+    assert_alike(gradients(over[0]), gradients(MANY))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0)])
+def test_the_rings_of_a_batch_are_cut_as_it_was(axes):
+    which = axes.index(0)
+    given = [MANY[1], RINGS[1]]
+    given[which] = (MANY, RINGS)[which]
+    over = list(given)
+    over[which] = cut(over[which], "n")
+    batch = jax.jit(jax.vmap(delivered, in_axes=axes))
+    got = batch(*over)
+    jax.tree.map(np.testing.assert_array_equal, got, batch(*given))
+    assert [jax.typeof(leaf).sharding.spec[0] for leaf in got] == ["n", "n"]
+
+
+def test_steps_and_seeds_of_deliveries_that_are_cut():
+    def f(seed, now):
+        ring = DELAYED.replace(seed=seed).deliver(X, DELAYED.ring(), now)
+        return ring.read(now + 3)[0]
+
+    seeds, steps = jnp.arange(4), jnp.arange(4)
+    batch = jax.jit(jax.vmap(f))
+    right = batch(seeds, steps)
+    assert len(np.unique(right)) > 4
+    np.testing.assert_array_equal(batch(cut(seeds, "n"), cut(steps, "n")), right)
+
+
+def test_spikes_and_a_ring_that_are_cut():
+    right = delivered(X)
+    for f in (delivered, jax.jit(delivered)):
+        got = f(cut(X, "n"), cut(RINGS[0], None, "n"))
+        jax.tree.map(np.testing.assert_array_equal, got, right)

@@ -263,6 +263,16 @@ def test_sums_of_cut_columns_are_exchanged_as_integers():
     assert received == spikes_of_columns + n_and_z_of_part
 
 
+@pytest.mark.parametrize("axes", [{"rows": "a"}, {"columns": "a"}])
+def test_the_default_backend_is_the_devices_too(axes, backend):
+    S = single(0.5, 0.2).shard(mesh((4,)), **axes)
+    x = S.columns.place(X[:, 0] > 0)
+    with synjit.default_backend(backend):
+        text = str(jax.make_jaxpr(lambda x: S @ x)(x))
+    assert f"backend={backend}" in text
+    assert "backend=None" not in text
+
+
 def test_results_stay_cut_in_a_loop():
     S = synjit.JITNormal(0.5, 0.2, 0.1, 7, shape=(64, 64)).shard(mesh((4,)), rows="a")
 
@@ -367,7 +377,7 @@ def test_few_rows_of_a_matrix_of_2_to_the_31():
     S = synjit.JITNormal(0.5, 0.2, 1e-9, 7, shape=(n, n)).shard(mesh((8,)), rows="a")
     x = jax.ShapeDtypeStruct((n,), bool)
     text = str(jax.make_jaxpr(lambda x: S @ x)(x))
-    assert f"shape=({n // 8}, {n})" in text
+    assert f"shape=({n // 8}, {n // 2})" in text  # a piece of the columns
 
 
 def test_what_was_asked_wrongly():
