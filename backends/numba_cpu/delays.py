@@ -64,8 +64,14 @@ def make_delay_words(seed, columns, words):
 
 @njit
 def delay_span(table):
-    """Number of delays that a table tells apart, from the shortest on."""
-    return max(np.int64(1), table.size - 1)
+    """Number of delays from the shortest to the longest that a table can give."""
+    last, longest = u32(table.size - 2), u32(0)
+    for own in range(table.size - 1):
+        bucket = table[1 + own]
+        if bucket > last:
+            longest = max(longest, u32(own))
+        longest = max(longest, u32(bucket & last))
+    return np.int64(longest) + 1
 
 
 @njit(forceinline=False, _nrt=False)

@@ -16,6 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numba import carray, njit
 
+from synjit.reference.draw import MIN_LOG2_CHUNK
+
 from .chunks import (
     block_of_pairs,
     long_connections,
@@ -51,6 +53,8 @@ GROUP = 1 << 15  # connections that are listed at a time, where cells are accumu
 STEP = 32  # connections that are added to the ring at a time
 STEP_WORDS = 2 * STEP  # of 64-bit numbers
 AHEAD = 64  # connections before which the memory of one is fetched
+DENSE = 6  # cells of a connection, with fewer of which all have accumulators
+NEAR_CELLS = 1 << 16  # accumulators, 512 kB
 BYTES = 16  # counters for each connection in a list
 MOST_BITS = 31  # of their number
 _HASH = u32(0x9E3779B1)  # odd, 2**32 over the golden ratio
@@ -76,9 +80,19 @@ def most_connections(matrix, low, high):
 
 
 @njit
-def tile_rows(table, batch):
+def tile_rows(delays, batch):
     """Rows that a tile may have at most, so that 32 bits number its cells."""
-    return max(1, MOST_CELLS // (2 * delay_span(table) * batch))
+    return max(1, MOST_CELLS // (2 * delays * batch))
+
+
+@njit
+def dense_rows(connectivity, delays, batch):
+    """Rows of a tile whose cells have accumulators: whole chunks, near the core."""
+    chunk = np.int64(1) << np.int64(connectivity[0])
+    rows = np.int64(1) << np.int64(MIN_LOG2_CHUNK)
+    while 2 * rows * delays * batch <= NEAR_CELLS:
+        rows *= 2
+    return max(rows, chunk)
 
 
 # --- a list of connections --------------------------------------------------------
@@ -166,7 +180,11 @@ def list_connections(matrix, table, flags, batch, active, low, high, stride, cel
         How many there are.
     """
     k = matrix.connectivity[0]
-    if k <= u32(SHORT) and high - low <= MOST_SHORT and not is_fixed(matrix.connectivity):
+    if (
+        k <= u32(SHORT)
+        and high - low <= MOST_SHORT
+        and not is_fixed(matrix.connectivity)
+    ):
         return _list_short(
             matrix, table, flags, batch, active, low, high, stride, cells, z
         )
@@ -302,22 +320,33 @@ def _add_table(cells, z, names, sums, down, ring_place, loc, scale, ring):
             )
 
 
+@njit(forceinline=False, _nrt=False)
+def _add_where_any(sums, loc, scale, slot):
+    """Add sums to the entries of a slot that they belong to, and leave the others."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    halves = sums.view(np.int32)
+    for i in range(np.uint64(slot.size)):
+        n, z = halves[2 * i], halves[2 * i + 1]
+        more = slot[i] + weighted_sum(n, z, loc, scale, slot.dtype.type)
+        slot[i] = more if sums[i] != 0 else slot[i]
+
+
 @njit
-def _add_accumulators(sums, ring_place, loc, scale, ring):
-    """Add what every cell of a tile has accumulated."""
-    real, halves = ring.dtype.type, sums.view(np.int32)
-    for i in range(sums.size):
-        if sums[i] != 0:
-            ring[_at(i, ring_place)] += weighted_sum(
-                halves[2 * i], halves[2 * i + 1], loc, scale, real
-            )
+def _add_accumulators(sums, entries, ring_place, loc, scale, ring):
+    """Add what the cells of a tile of so many entries a slot have accumulated."""
+    stride = ring_place[2]
+    for first in range(0, sums.size, np.int64(1) << stride):
+        at = _at(first, ring_place)
+        own = sums[first : first + entries]
+        _add_where_any(own, loc, scale, ring[at : at + entries])
 
 
 # --- a tile -----------------------------------------------------------------------
 
 
 @njit
-def deliver_tile(
+def deliver(
     matrix, table, flags, batch, active, low, high, ring_place, loc, scale, ring
 ):
     """Add the connections of the active columns in the rows low .. high - 1.
@@ -338,36 +367,63 @@ def deliver_tile(
         Whether there was memory for it.
     """
     start, slots, slot_size, offset = ring_place
-    stride = _log2((high - low) * batch)
-    place = (start, slots, stride, slot_size, offset)
-    n_cells = delay_span(table) << stride
-    each = most_connections(matrix, low, high) * batch
-    if each == 0:
-        return True
-    if 2 * active.size * each > n_cells:
-        return _deliver_many(
-            matrix,
-            table,
-            flags,
-            batch,
-            active,
-            low,
-            high,
-            place,
-            n_cells,
-            each,
-            loc,
-            scale,
-            ring,
-        )
-    size = active.size * each + LANES
+    delays = delay_span(table)
+    each = DENSE * most_connections(matrix, low, high)
+    dense = active.size * each > delays * (high - low)
+    rows = tile_rows(delays, batch)
+    if dense:
+        rows = min(rows, dense_rows(matrix.connectivity, delays, batch))
+    first, done = low, True
+    while first < high:
+        last = min((first // rows + 1) * rows, high)
+        stride = _log2((last - first) * batch)
+        place = (start, slots, stride, slot_size, offset + (first - low) * batch)
+        if dense:
+            done &= _deliver_many(
+                matrix,
+                table,
+                delays,
+                flags,
+                batch,
+                active,
+                first,
+                last,
+                place,
+                loc,
+                scale,
+                ring,
+            )
+        else:
+            done &= _deliver_few(
+                matrix,
+                table,
+                flags,
+                batch,
+                active,
+                first,
+                last,
+                place,
+                loc,
+                scale,
+                ring,
+            )
+        first = last
+    return done
+
+
+@njit
+def _deliver_few(
+    matrix, table, flags, batch, active, low, high, place, loc, scale, ring
+):
+    """Deliver to a tile by a list."""
+    size = active.size * most_connections(matrix, low, high) * batch + LANES
     memory = malloc(8 * size)
     if memory == 0:
         return False
     cells = carray(pointer_at(memory, u32), (size,))
     z = carray(pointer_at(memory + 4 * size, np.int32), (size,))
     count = list_connections(
-        matrix, table, flags, batch, active, low, high, stride, cells, z
+        matrix, table, flags, batch, active, low, high, place[2], cells, z
     )
     alone = active.size == 1 and batch == 1  # then no cell is met twice
     done = _deliver_list(cells[:count], z[:count], alone, place, loc, scale, ring)
@@ -413,20 +469,11 @@ def _deliver_list(cells, z, alone, place, loc, scale, ring):
 
 @njit
 def _deliver_many(
-    matrix,
-    table,
-    flags,
-    batch,
-    active,
-    low,
-    high,
-    place,
-    n_cells,
-    each,
-    loc,
-    scale,
-    ring,
+    matrix, table, delays, flags, batch, active, low, high, place, loc, scale, ring
 ):
+    """Deliver to a tile by an accumulator for each of its cells."""
+    each = max(1, most_connections(matrix, low, high) * batch)
+    n_cells = delays << place[2]
     group = max(1, GROUP // each)
     size = group * each + LANES
     memory = malloc(8 * (n_cells + size))
@@ -444,6 +491,6 @@ def _deliver_many(
         )
         for t in range(count):
             sums[cells[t]] += (np.int64(z[t]) << 32) + 1
-    _add_accumulators(sums, place, loc, scale, ring)
+    _add_accumulators(sums, (high - low) * batch, place, loc, scale, ring)
     free(memory)
     return True

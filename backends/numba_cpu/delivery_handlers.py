@@ -38,7 +38,7 @@ from .block_handlers import (
     table_of,
 )
 from .chunks import list_active
-from .delivery import deliver_tile, tile_rows
+from .delivery import deliver
 from .draw import Matrix
 from .errors import out_of_memory
 from .frame import argument, array, dimension, is_handshake, result
@@ -113,25 +113,20 @@ def _delivery(dtype):
         ring = array(out, dtype, slots * m * batch)
         start = np.int64(array(argument(frame, NOW), u32, 1)[0]) + np.int64(table[0])
         start -= slots if start >= slots else 0
-        most = tile_rows(table, batch)
-        done = True
-        for first in range(low, high, most):
-            last = min(first + most, high)
-            offset = (np.int64(place[ROW]) + first) * batch
-            done &= deliver_tile(
-                matrix,
-                table,
-                flags,
-                batch,
-                active,
-                np.int64(origin[0]) + first,
-                np.int64(origin[0]) + last,
-                (start, slots, m * batch, offset),
-                loc,
-                scale,
-                ring,
-            )
-        return done
+        top = np.int64(origin[0])
+        return deliver(
+            matrix,
+            table,
+            flags,
+            batch,
+            active,
+            top + low,
+            top + high,
+            (start, slots, m * batch, (np.int64(place[ROW]) + low) * batch),
+            loc,
+            scale,
+            ring,
+        )
 
     @njit
     @named_after(dtype)
