@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # Processes of the tests, each of 1 to 1.5 GB.
 JOBS ?= 2
 
-.PHONY: help demo test test-quick test-long matrix arm orders check release-check \
+.PHONY: help demo test test-quick test-long matrix arm orders faults check release-check \
   bench cold stats crush page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make arm    the same bits on an emulated ARM processor (ten minutes; Debian)"
 	@echo "make release-check build, install and try what would be released (half an hour)"
 	@echo "make orders every order of three of JAX's transformations (half an hour)"
+	@echo "make faults whether the tests see faults that are planted (half an hour)"
 	@echo "make check  formatting, lint, types and workflows"
 	@echo "make bench  times, beside other ways to the same product (half an hour)"
 	@echo "make cold   what a first product takes with an empty cache (minutes)"
@@ -94,6 +95,10 @@ orders: $(VENV)/ready
 	@echo "== orders of two and of three transformations"
 	@SYNJIT_ORDERS_EVERY=$(EVERY) $(BIN)/python -m pytest --numprocesses $(JOBS) \
 	  --dist worksteal tests/test_transform_orders.py
+
+# FILE=reference for those of some files.
+faults: $(VENV)/ready
+	@$(BIN)/python benchmarks/planted_faults.py $(FILE)
 
 check: $(VENV)/ready
 	@echo "== format"
