@@ -46,8 +46,8 @@ FAULTS = [
     ),
     Fault(
         "reference/draw.py",
-        "return s if c.self_connections else s - (s > np",
-        "return s if c.self_connections else s - (s >= np",
+        "s = s + (s >= np.asarray(column, np.uint32))",
+        "s = s + (s > np.asarray(column, np.uint32))",
         "connection_rules reference",
     ),
     Fault(
