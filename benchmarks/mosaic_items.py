@@ -68,8 +68,8 @@ def of_vector(
 
 def elements(array: Any) -> Iterator[tuple[Any, Any]]:
     """Give a thread's elements, and where each stands among its registers."""
-    from jax._src.lib.mlir import ir
-    from jax._src.lib.mlir.dialects import vector as mlir_vector
+    from jax.extend.mlir import ir
+    from jax.extend.mlir.dialects import vector as mlir_vector
 
     first = ir.DenseI64ArrayAttr.get([0])
     for at, register in np.ndenumerate(array.registers):
@@ -80,9 +80,9 @@ def inline_add(kind: str) -> Callable[[Any, Any], None]:
     """Add 1s of a PTX type to the places of a vector of indices, by relaxed atomics."""
 
     def kernel(x: Any, out: Any) -> None:
-        from jax._src.lib.mlir import ir
         from jax._src.lib.mlir.dialects import llvm
         from jax.experimental.mosaic.gpu import utils
+        from jax.extend.mlir import ir
 
         @plgpu.inline_mgpu(arg_types=(plgpu.RefType(), LAYOUT, LAYOUT))
         def add(_: Any, ref: Any, index: Any, value: Any) -> None:
@@ -105,10 +105,25 @@ def inline_add(kind: str) -> Callable[[Any, Any], None]:
     return kernel
 
 
+def inline_fencing_add(x: Any, out: Any) -> None:
+    """Add 1s likewise, by what MLIR has for it: no other order can be asked for."""
+    from jax.extend.mlir import ir
+    from jax.extend.mlir.dialects import arith, memref
+
+    @plgpu.inline_mgpu(arg_types=(plgpu.RefType(), LAYOUT, LAYOUT))
+    def add(_: Any, ref: Any, index: Any, value: Any) -> None:
+        place, values = ir.IndexType.get(), dict(elements(value))
+        for at, i in elements(index):
+            where = [arith.index_cast(place, i)]
+            memref.atomic_rmw(arith.AtomicRMWKind.addi, values[at], ref, where)
+
+    add(out, lanes_of(x), plgpu.layout_cast(jnp.ones(LANES, out.dtype), LAYOUT))
+
+
 def inline_warp_max(x: Any, out: Any) -> None:
     """Give each lane the largest element of its warp."""
-    from jax._src.lib.mlir import ir
     from jax._src.lib.mlir.dialects import nvvm
+    from jax.extend.mlir import ir
 
     @plgpu.inline_mgpu(
         arg_types=(LAYOUT,),
@@ -190,6 +205,8 @@ def atomic_items() -> Iterator[Item]:
     for kind, dtype in (("u32", jnp.uint32), ("f32", jnp.float32), ("u64", jnp.uint64)):
         name = f"inline atomic by a vector, {kind}"
         yield Item(name, inline_add(kind), (vector(),), vector(dtype, TABLE))
+    wide = vector(jnp.int64, TABLE)
+    yield Item("inline memref.atomic_rmw", inline_fencing_add, (vector(),), wide)
 
 
 def scalar_items() -> Iterator[Item]:

@@ -69,7 +69,7 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
         from . import mosaic
 
         print(f"{gpu}, the dense product by way of Mosaic GPU:")
-        return mosaic.check(GPUS[gpu], seed)
+        return mosaic.check(GPUS[gpu], only, seed)
     executor = Executor(GPUS[gpu].device(), seed)
     if part == "faults":
         print(f"{gpu}, planted faults:")

@@ -57,12 +57,14 @@ def cases() -> Iterator[tuple[Problem, Case]]:
         yield problem_of(case, "cuda"), case
 
 
-def check(gpu: Gpu, seed: int) -> int:
+def check(gpu: Gpu, only: str, seed: int) -> int:
     """Print what came of each; give how many are wrong."""
     wrong, instructions = 0, 0
     for problem, case in cases():
-        text = compile_dense(gpu, problem)
         name = f"  {label(problem)} {problem.shape}"
+        if only not in name:
+            continue
+        text = compile_dense(gpu, problem)
         if ".shared" in text:
             print(f"{name}: compiled, and not run: its warps share memory", flush=True)
             continue
