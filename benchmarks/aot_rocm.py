@@ -88,7 +88,7 @@ def compile_all(arch: str, only: str) -> int:
             numbers = [int(re.search(rf"\.{f}:\s+(\d+)", text)[1]) for f in FACTS]
             vector, scalar, *spills = numbers
             atomics = sorted(set(re.findall(r"\b\w+_atomic_\w+", text)))
-            wrong = (name == "scatter") != bool(atomics)
+            wrong = name.startswith("scatter") != bool(atomics)
             wrong |= problem.product == "events" and any(spills)
             failed += wrong
             print(

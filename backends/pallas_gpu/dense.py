@@ -27,7 +27,7 @@ def kernel(
 ) -> None:
     """Write z of ROWS rows and a column to each lane, (rows * columns,), or ABSENT."""
     program = route.program()
-    view = window(matrix, problem, route.take)
+    view = window(matrix, problem)._replace(take=route.take)
     mine = lax.rem(program, i32(blocks)) * i32(route.width) + route.lanes()
     mine = jnp.minimum(mine, i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)

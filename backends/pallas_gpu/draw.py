@@ -39,7 +39,7 @@ class Window(NamedTuple):
     left: jax.Array
     log2_chunk: jax.Array
     problem: Problem
-    take: draw_jax.Take
+    take: draw_jax.Take = draw_jax.take
 
     @property
     def rows(self) -> int:
@@ -114,9 +114,7 @@ class Window(NamedTuple):
         return draw_jax.weight(row, keys.weights, self.matrix.weights, take=self.take)
 
 
-def window(
-    matrix: Any, problem: Problem, take: draw_jax.Take = draw_jax.take
-) -> Window:
+def window(matrix: Any, problem: Problem) -> Window:
     """Read the scalars from the operands of a kernel."""
     seed, origin, connectivity, _ = matrix
     return Window(
@@ -126,7 +124,6 @@ def window(
         origin[1],
         connectivity[0],
         problem,
-        take,
     )
 
 
