@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .PHONY: help demo test test-quick test-long matrix arm orders faults check release-check \
-  bench cold stats crush page docs links nest bench-nest aot aot-gpu aot-tpu ptx clean
+  bench cold stats crush page docs links nest bench-nest aot aot-gpu aot-rocm aot-tpu \
+  mosaic ptx clean
 
 help:
 	@echo "make demo   the cortical microcircuit at full scale, with pictures (minutes)"
@@ -32,6 +33,7 @@ help:
 	@echo "make bench-nest    the microcircuit in NEST and here (half an hour, 15 GB)"
 	@echo "make nest   have NEST read an exported network, in an environment of its own"
 	@echo "make aot    compile the kernels for accelerators that are not there (minutes)"
+	@echo "make mosaic what Pallas' next compiler for GPUs can do of it (minutes)"
 	@echo "make ptx    run what GPU kernels are compiled to, without a GPU (half an hour)"
 	@echo "make clean  remove the environment and what the targets wrote"
 
@@ -205,20 +207,31 @@ bench-nest: $(NEST)/ready $(VENV)/ready
 	done
 	@$(BIN)/python benchmarks/microcircuit_compare.py build/nest/55.npz build/nest/56.npz
 
-aot: aot-gpu aot-tpu
+aot: aot-gpu aot-rocm aot-tpu
 
 # Environments of their own: with a plugin installed and no device, jax complains.
-AOT_GPU := .venv-aot-gpu
+# JAX=0.12 PYTHON=python3.12 for another jax than the newest that the Python here can have.
+JAX ?=
+AOT_GPU := .venv-aot-gpu$(if $(JAX),-$(JAX))
+AOT_ROCM := .venv-aot-rocm
 AOT_TPU := .venv-aot-tpu
 
 $(AOT_GPU)/ready: pyproject.toml
 	@echo "== setting up $(AOT_GPU): 350 MB (once)"
 	@$(PYTHON) -m venv $(AOT_GPU)
-	@$(AOT_GPU)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(AOT_GPU)/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
+	  $(if $(JAX),'jax==$(JAX).*')
 	@version=$$($(AOT_GPU)/bin/python -c 'import jax; print(jax.__version__)') && \
 	$(AOT_GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version \
-	  nvidia-cuda-nvcc nvidia-cuda-nvdisasm
+	  nvidia-cuda-nvcc nvidia-cuda-nvdisasm absl-py
+	@touch $@
+
+$(AOT_ROCM)/ready: pyproject.toml
+	@echo "== setting up $(AOT_ROCM): 1 GB, most of it Triton (once)"
+	@$(PYTHON) -m venv $(AOT_ROCM)
+	@$(AOT_ROCM)/bin/python -m pip install --quiet --disable-pip-version-check --editable . \
+	  triton==3.9.0
 	@touch $@
 
 $(AOT_TPU)/ready: pyproject.toml
@@ -231,6 +244,14 @@ aot-gpu: $(AOT_GPU)/ready
 	@echo "== GPU kernels, compiled for H100 and A100 (no GPU is needed)"
 	@$(AOT_GPU)/bin/python benchmarks/aot_gpu.py
 
+aot-rocm: $(AOT_ROCM)/ready
+	@echo "== GPU kernels, compiled for MI300 (no GPU is needed)"
+	@$(AOT_ROCM)/bin/python -W ignore benchmarks/aot_rocm.py
+
+mosaic: $(AOT_GPU)/ready
+	@echo "== what kernels need, compiled by Mosaic GPU (no GPU is needed)"
+	@$(AOT_GPU)/bin/python -W ignore benchmarks/mosaic_gpu.py $(MOSAIC)
+
 # PTX=... are options of benchmarks/ptx, such as '--gpus H100 --parts faults --seed 7'.
 ptx: $(AOT_GPU)/ready
 	@echo "== what GPU kernels are compiled to, executed (no GPU is needed)"
@@ -241,5 +262,5 @@ aot-tpu: $(AOT_TPU)/ready
 	@$(AOT_TPU)/bin/python benchmarks/aot_tpu.py
 
 clean:
-	rm -rf $(VENV) .venv-arm $(BRAINEVENT) $(NEST) $(AOT_GPU) $(AOT_TPU) $(TOX) $(RELEASE) \
+	rm -rf $(VENV) .venv-arm $(BRAINEVENT) $(NEST) .venv-aot-gpu* $(AOT_ROCM) $(AOT_TPU) $(TOX) $(RELEASE) \
 	  .tox demo-out build dist docs/api *.egg-info examples/*/src/*.egg-info

@@ -291,26 +291,42 @@ def test_refuses_in_words_what_it_cannot_count():
     assert not hook.synjit_refuses(problem=replace(large, batch=1))
 
 
-def test_without_triton_it_refuses_gpus_in_words_and_is_interpreted_still():
+def test_without_triton_dense_matrices_are_left_and_the_rest_is_refused_in_words():
     code = """
 import sys
 for name in ("jax.experimental.pallas.triton", "jax._src.pallas.triton"):
     sys.modules[name] = None
+import jax
+from synjit.backends.pallas_gpu import plugin
 from synjit.conformance import Case, check
-from synjit.hookspecs import Problem
+from synjit.hookspecs import Matrix, Problem
+from synjit.reference.draw import CONNECTIVITY_WORDS
 from synjit.registry import registry
-shape = "events", (30, 40), False, 1, "int32", True, 8, 2048
-refuses = registry().backends["pallas_gpu"].hook.synjit_refuses
-print(refuses(problem=Problem(*shape, "cuda")))
-print(refuses(problem=Problem(*shape, "cpu")))
+shape = (30, 40), False, 1, "int32", True, 8, 2048
+hook = registry().backends["pallas_gpu"].hook
+print(hook.synjit_refuses(problem=Problem("events", *shape, "cuda")))
+print(hook.synjit_refuses(problem=Problem("events", *shape, "cpu")))
 print(repr(check("pallas_gpu", Case("events", 0.5, (30, 40)))))
+dense = Problem("dense", *shape, "cuda")
+print(hook.synjit_refuses(problem=dense))
+sizes = 2, 2, CONNECTIVITY_WORDS, 2048
+words = [jax.ShapeDtypeStruct((size,), "uint32") for size in sizes]
+run = jax.jit(lambda *m: hook.synjit_dense(problem=dense, matrix=Matrix(*m)))
+text = run.trace(*words).lower(lowering_platforms=("cuda",)).as_text()
+print("mosaic_gpu" in text, "triton" in text)
+sys.modules["jax.experimental.pallas.mosaic_gpu"] = None
+plugin._missing.cache_clear()
+print(hook.synjit_refuses(problem=dense))
 """
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
-    on_gpu, on_cpu, checked = done.stdout.splitlines()
+    on_gpu, on_cpu, checked, dense, lowered, neither = done.stdout.splitlines()
     assert "compiled by way of Triton" in on_gpu
     assert "has no jax.experimental.pallas.triton" in on_gpu
+    assert "dense matrices only" in on_gpu
     assert (on_cpu, checked) == ("None", "''")
+    assert (dense, lowered) == ("None", "True False")
+    assert "they need jax.experimental.pallas.mosaic_gpu" in neither
 
 
 def test_the_plugin_imports_no_pallas():

@@ -16,6 +16,7 @@ from ptx.assembly import assemble
 from ptx.execution import ExecutionError, launch
 from ptx.operations import OPCODES
 from ptx.parsing import PtxError, parse
+from ptx.warpgroups import WARPS, warps_alone
 
 HEAD = """.version 9.0
 .target sm_80
@@ -455,3 +456,54 @@ def test_a_text_that_is_not_known_is_refused(line, message):
 def test_programs_of_more_than_a_warp_are_refused():
     with pytest.raises(PtxError, match="64 threads"):
         kernel("", 1, threads=64)
+
+
+# --- programs of four warps, which Mosaic GPU makes -------------------------------
+
+WARPGROUP = """.version 9.0
+.visible .entry synjit_test(
+	.param .u64 .ptr .align 256 synjit_test_param_0
+)
+.maxntid 128, 1, 1
+.minnctapersm 1
+{{
+	.reg .pred 	%p<9>;
+	.reg .b32 	%r<19>;
+	.reg .b64 	%rd<19>;
+	.loc	1 34 0
+	ld.param::entry.b64 %rd1, [synjit_test_param_0];
+	fence.mbarrier_init.release.cluster;
+	bar.sync 	0;
+	elect.sync 	%r5|%p1, -1;
+	mov.u32 	%r1, %tid.x;
+	mov.u32 	%r2, %ctaid.x;
+	shl.b32 	%r3, %r2, 7;
+	or.b32 	%r3, %r3, %r1;
+	mul.wide.u32 %rd10, %r3, 4;
+	add.s64 %rd10, %rd1, %rd10;
+	{last}
+	ret;
+$L__func_end0:
+}}
+	.section	.debug_str
+"""
+
+
+def test_warps_of_a_program_are_run_as_programs():
+    text = WARPGROUP.format(last="st.global.b32 [%rd10], %r3;")
+    code = assemble(parse(warps_alone(text)))
+    done = launch(code, 3 * WARPS, [], [3 * 128], {}, seed=2)
+    assert done.results[0].tolist() == list(range(3 * 128))
+
+
+def test_warps_of_a_program_can_have_nothing_in_common():
+    shared = WARPGROUP.format(last="st.shared.b32 [%rd10], %r3;")
+    with pytest.raises(PtxError, match="not known"):
+        assemble(parse(warps_alone(shared)))
+    elected = WARPGROUP.format(last="@%p1 st.global.b32 [%rd10], %r3;")
+    code = assemble(parse(warps_alone(elected)))
+    with pytest.raises(ExecutionError, match="never written: %p1"):
+        launch(code, WARPS, [], [128], {}, seed=2)
+    one = WARPGROUP.format(last="st.global.b32 [%rd1], %r3;")
+    with pytest.raises(ExecutionError, match="different"):
+        launch(assemble(parse(warps_alone(one))), WARPS, [], [1], {}, seed=2)

@@ -8,14 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental import pallas as pl
 
 from synjit.hookspecs import Matrix, Problem
 from synjit.reference import ABSENT
 
 from .draw import rows_of_block, window
-from .lanes import i32, lanes
-from .workspace import LANES
+from .lanes import TRITON, Route, i32
 
 
 def kernel(
@@ -25,11 +23,12 @@ def kernel(
     columns: int,
     blocks: int,
     problem: Problem,
+    route: Route = TRITON,
 ) -> None:
-    """Write z of ROWS rows of LANES columns, (rows * columns,), or ABSENT."""
-    program = pl.program_id(0)
-    view = window(matrix, problem)
-    mine = lax.rem(program, i32(blocks)) * i32(LANES) + lanes()
+    """Write z of ROWS rows and a column to each lane, (rows * columns,), or ABSENT."""
+    program = route.program()
+    view = window(matrix, problem)._replace(take=route.take)
+    mine = lax.rem(program, i32(blocks)) * i32(route.width) + route.lanes()
     mine = jnp.minimum(mine, i32(columns - 1))
     column = view.left + mine.astype(jnp.uint32)
     _, low, high = rows_of_block(view, lax.div(program, i32(blocks)))
@@ -39,7 +38,8 @@ def kernel(
     def one(i: jax.Array, state: None) -> None:
         row = view.top + i.astype(jnp.uint32)
         connected, z = view.connected(keys, row), view.weight(keys, row)
-        out[i * i32(columns) + mine] = jnp.where(connected, z, i32(ABSENT))
+        entry = jnp.where(connected, z, i32(ABSENT))
+        route.store(out, i * i32(columns) + mine, entry)
         return state
 
     lax.fori_loop(low, high, one, None)

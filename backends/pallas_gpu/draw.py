@@ -30,7 +30,7 @@ class Keys(NamedTuple):
 class Window(NamedTuple):
     """Scalars that say which matrix, and which rows of it, a kernel is about.
 
-    ``matrix`` has the references.
+    ``matrix`` has the references, and ``take`` looks words up in them.
     """
 
     matrix: Matrix
@@ -39,6 +39,7 @@ class Window(NamedTuple):
     left: jax.Array
     log2_chunk: jax.Array
     problem: Problem
+    take: draw_jax.Take = draw_jax.take
 
     @property
     def rows(self) -> int:
@@ -86,6 +87,7 @@ class Window(NamedTuple):
                 connectivity,
                 inverse=inverse,
                 unrolled=unrolled,
+                take=self.take,
                 rule=self.problem.rule,
                 self_connections=self.problem.self_connections,
             ),
@@ -109,7 +111,7 @@ class Window(NamedTuple):
 
     def weight(self, keys: Keys, row: jax.Array) -> jax.Array:
         """Give z of a row of the keys' column, int32."""
-        return draw_jax.weight(row, keys.weights, self.matrix.weights)
+        return draw_jax.weight(row, keys.weights, self.matrix.weights, take=self.take)
 
 
 def window(matrix: Any, problem: Problem) -> Window:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     import jax
 
+# Pallas' two ways to compile for a GPU. All kernels are written for the first; where it
+# is gone, the dense product is compiled by the other (docs/gpu.md says why).
+TRITON = "jax.experimental.pallas.triton"
+MOSAIC = "jax.experimental.pallas.mosaic_gpu"
+
 
 @hookimpl
 def synjit_backend() -> Backend:
@@ -34,24 +39,36 @@ def synjit_backend() -> Backend:
 
 @hookimpl
 def synjit_refuses(problem: Problem) -> str | None:
-    """Say what is too large to be counted in 32 bits, or that there is no Triton."""
-    too_large = refusal(problem)
-    return too_large or (None if problem.platform == "cpu" else _without_triton())
+    """Say what is too large to be counted in 32 bits, or cannot be compiled here."""
+    return refusal(problem) or (
+        None if problem.platform == "cpu" else _not_compiled(problem.product)
+    )
+
+
+def _not_compiled(product: str) -> str | None:
+    """Say why this JAX cannot compile the kernels of a product; None if it can."""
+    from jax import __version__
+
+    if not (triton := _missing(TRITON)):
+        return None
+    reason = (
+        f"its kernels are compiled by way of Triton, and jax {__version__} has no "
+        f"{TRITON} ({triton}); jax 0.10 to 0.12 have. Without it there are dense "
+        "matrices only"
+    )
+    if product != "dense":
+        return reason
+    mosaic = _missing(MOSAIC)
+    return f"{reason}, and they need {MOSAIC} ({mosaic})" if mosaic else None
 
 
 @functools.cache
-def _without_triton() -> str | None:
-    """Say that this JAX has no way to compile the kernels; None if it has."""
-    from jax import __version__
-
-    module = "jax.experimental.pallas.triton"
+def _missing(module: str) -> str | None:
+    """Say why a module cannot be imported; None if it can."""
     try:
         importlib.import_module(module)
     except ImportError as error:
-        return (
-            f"its kernels are compiled by way of Triton, and jax {__version__} has "
-            f"no {module} ({error}); jax 0.10 to 0.12 have"
-        )
+        return str(error)
     return None
 
 
@@ -67,7 +84,11 @@ def synjit_product(
 
 @hookimpl
 def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
-    """See the contract."""
+    """See the contract. This is where one of two compilers is chosen."""
+    if problem.platform != "cpu" and _missing(TRITON):
+        from . import mosaic
+
+        return mosaic.dense(problem, matrix)
     from . import calls
 
     return calls.dense(problem, matrix)
@@ -75,5 +96,5 @@ def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
 
 @hookimpl
 def synjit_custom_calls() -> dict[str, Callable[[], object]]:
-    """What Pallas makes for Triton, which XLA knows already."""
-    return {"__gpu$xla.gpu.triton": lambda: None}
+    """What Pallas makes for its compilers, which XLA knows already."""
+    return dict.fromkeys(("__gpu$xla.gpu.triton", "mosaic_gpu_v2"), lambda: None)

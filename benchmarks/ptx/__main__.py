@@ -3,8 +3,9 @@
 
 Every variant of the kernels (``variants``), and the quick cases of conformance: events
 and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
-bits. It fails if a result is wrong, if a program does what it must not, if a kernel of
-a variant, or a kind of instruction, was never run, or if a planted fault is not seen.
+bits; the dense product by way of Mosaic GPU. It fails if a result is wrong, if a
+program does what it must not, if a kernel of a variant, or a kind of instruction, was
+never run, or if a planted fault is not seen.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .variant_cases import cases_of
 from .variants import label, variants
 
 QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
-PARTS = ("faults", "variants", "quick", "quick64")
+PARTS = ("faults", "variants", "quick", "quick64", "mosaic")
 
 
 def variant_checks() -> list[Check]:
@@ -64,6 +65,11 @@ def checks_in(part: str) -> list[Check]:
 
 def run(gpu: str, part: str, only: str, seed: int) -> int:
     """Run one part on what is compiled for one GPU; give how many failed."""
+    if part == "mosaic":
+        from . import mosaic
+
+        print(f"{gpu}, the dense product by way of Mosaic GPU:")
+        return mosaic.check(GPUS[gpu], only, seed)
     executor = Executor(GPUS[gpu].device(), seed)
     if part == "faults":
         print(f"{gpu}, planted faults:")

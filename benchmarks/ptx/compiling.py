@@ -100,6 +100,30 @@ def compile_for(
     return Program(kernels, compiled.memory_analysis().temp_size_in_bytes)
 
 
+def compile_by_mosaic(
+    device: Any, function: Callable[..., Any], arguments: Sequence[Any]
+) -> str:
+    """Compile a function whose kernels are Mosaic GPU's; give their PTX.
+
+    It is empty where an equal kernel was compiled before.
+    """
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
+        list(arguments),
+    )
+    os.environ["MOSAIC_GPU_DUMP_TO"] = str(DUMP)
+    # Without a default device it takes any GPU that is not there for an H100.
+    with jax.default_device(device):
+        traced = jax.jit(function).trace(*shapes)
+        traced.lower(lowering_platforms=("cuda",)).compile()
+    texts = []
+    for path in DUMP.glob("*.ptx"):
+        texts.append(path.read_text())
+        path.unlink()
+    return "".join(texts)
+
+
 def _kernels(texts: dict[str, str]) -> dict[str, Compiled]:
     """Match what is launched with the PTX of that name."""
     ptx: dict[str, str] = {}
