@@ -116,6 +116,10 @@ def test_a_dimensionless_quantity_is_a_plain_number(backend):
     plain = product("jitnmv", 1.0, 0.1, jnp.asarray(X), backend)
     one = u.Quantity(1.0)
     result = product("jitnmv", 1.0 * one, 0.1 * one, jnp.asarray(X) * one, backend)
+    assert not isinstance(result, u.Quantity)
+    np.testing.assert_array_equal(result, plain)
+    thousandths = u.Quantity(1000.0, unit=u.mV / u.volt)
+    result = product("jitnmv", thousandths, 0.1 * one, jnp.asarray(X), backend)
     np.testing.assert_array_equal(result, plain)
     prob = synjit.jitn(1.0, 0.1, 0.5 * one, SEED, shape=SHAPE, backend=backend)
     np.testing.assert_array_equal(
@@ -171,9 +175,18 @@ def test_a_plain_zero_has_any_unit(zero, backend):
 
 @pytest.mark.parametrize("unit", [u.nS, u.ms, 2.0 * u.nS])
 def test_a_unit_from_the_left_is_refused_where_it_would_be_wrong(unit):
-    """It makes a quantity of the matrix, which brainunit then takes apart."""
+    """It makes a quantity of the matrix, which brainunit then takes apart.
+
+    From 0.6 on, brainunit leaves the product of a quantity to the matrix.
+    """
     M = synjit.JITNormal(1.0 * u.nS, 0.1 * u.nS, 0.5, 1, shape=(4, 5))
-    for made in (unit * M, unit * synjit.JITBlocks([[M]])):
+    for matrix in (M, synjit.JITBlocks([[M]])):
+        made = unit * matrix
+        if isinstance(unit, u.Quantity) and not TAKES_APART:
+            x = jnp.ones(5, bool)
+            np.testing.assert_array_equal((made @ x).mantissa, 2 * (M @ x).mantissa)
+            assert (made @ x).unit == (M @ x).unit * u.nS
+            continue
         with pytest.raises(TypeError, match=r"write M \* unit, not unit \* M"):
             made @ jnp.ones(5, bool)
         with pytest.raises(TypeError, match=r"write M \* unit"):
