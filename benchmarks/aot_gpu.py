@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ptx import compiling
+from ptx import compiling, microcircuit
 from ptx.gpus import GPUS, Gpu
 from ptx.variants import arguments_of, function_of, kernel_names, label, variants
 
@@ -133,13 +133,14 @@ def complaints(
 ) -> list[str]:
     """Say what is wrong with a kernel that did compile."""
     found = []
-    if problem.product == "events" and facts["spills"]:
+    events = problem.product in {"events", "weighted"}
+    if events and facts["spills"]:
         found.append(f"spills {facts['spills']} bytes")
     if re.search(r"\b(acq_rel|fence|membar)\b", ptx):
         found.append("an atomic fences")
-    if problem.product == "events" and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
+    if events and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
         found.append("adds floats, where integers are summed")
-    scatters = kernel == "scatter"
+    scatters = kernel.startswith("scatter")
     if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
         found.append("has atomics" if not scatters else "has no relaxed atomics")
     bound = workspace.workspace_bytes(problem)
@@ -149,7 +150,7 @@ def complaints(
 
 
 HEADER = (
-    f"{'variant':34}{'kernel':8}{'registers':>10}{'spills':>8}{'shared':>8}"
+    f"{'variant':34}{'kernel':10}{'registers':>10}{'spills':>8}{'shared':>8}"
     f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
 )
 
@@ -159,7 +160,7 @@ def compile_all(gpu: Gpu, only: str) -> int:
     device = gpu.device()
     failed = 0
     print(f"{gpu.name} ({gpu.arch})\n{HEADER}", flush=True)
-    for problem in variants():
+    for problem in [*variants(), microcircuit.problem()]:
         if only not in label(problem):
             continue
         start = time.perf_counter()
@@ -174,10 +175,12 @@ def compile_all(gpu: Gpu, only: str) -> int:
             continue
         seconds = time.perf_counter() - start
         for name, (facts, lines) in sorted(assembled.items()):
-            row = f"{label(problem):34}{name:8}{facts['registers']:10}"
+            row = f"{label(problem):34}{name:10}{facts['registers']:10}"
             row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
             row += f"{seconds:12.1f}"
-            walks = problem.rule == "fixed_out_degree"  # for who knows how long
+            # For who knows how long, and which of the kernels does.
+            rules = {problem.rule, *(block.rule for block in problem.grid.blocks)}
+            walks = "fixed_out_degree" in rules
             if not walks and (instructions := per_term(name, problem.batch, lines)):
                 rate = gpu.integer_lanes_per_second / instructions / 1e9
                 row += f"{instructions:8.0f}{rate:8.0f}"

@@ -71,7 +71,7 @@ class Listed(NamedTuple):
     ----------
     start : scalar
         Number of its first group.
-    count, first : scalars
+    active, first : scalars
         How many active columns it has, and where in the list of all they begin.
     left, sums : scalars
         As of ``Piece``.
@@ -79,7 +79,7 @@ class Listed(NamedTuple):
     """
 
     start: jax.Array
-    count: jax.Array
+    active: jax.Array
     first: jax.Array
     left: jax.Array
     sums: jax.Array
@@ -87,7 +87,7 @@ class Listed(NamedTuple):
 
 
 # Of each piece, in the plan: what is counted when it runs, and what is known before.
-COUNTED = ("start", "count", "first")
+COUNTED = ("start", "active", "first")
 KNOWN = ("block", "rows", "left", "sums", "table")
 
 
@@ -108,8 +108,8 @@ def plan(pieces: Sequence[Piece], matrix: Matrix, before: jax.Array) -> jax.Arra
     top, log2_chunk = matrix.origin[block, 0], matrix.connectivity[block, 0]
     chunks = count_chunks(top, rows, log2_chunk)
     first = before[np.array([p.begin for p in pieces])]
-    count = before[np.array([p.end for p in pieces])] - first
-    items = count * chunks
+    active = before[np.array([p.end for p in pieces])] - first
+    items = active * chunks
     total = jnp.sum(items, dtype=jnp.int32)
     # With few of them, several lanes share one: each draws the keys for itself.
     few = [total < i32(2 ** (LOG2_RESIDENT - s)) for s in range(1, LOG2_LANES + 1)]
@@ -118,7 +118,7 @@ def plan(pieces: Sequence[Piece], matrix: Matrix, before: jax.Array) -> jax.Arra
     ends = jnp.cumsum(groups, dtype=jnp.int32)
     known = np.concatenate([number[name] for name in KNOWN]).astype(np.int32)
     head = jnp.stack([log2_share, ends[-1]])
-    return jnp.concatenate([head, ends - groups, count, first, known])
+    return jnp.concatenate([head, ends - groups, active, first, known])
 
 
 @dataclass(frozen=True)
@@ -157,17 +157,17 @@ class Plan:
 
     def read(self, piece: Any, matrix: Matrix, problem: Problem) -> Listed:
         """Read a piece, of the operands of the grid."""
-        start, count, first = (self._field(name, piece) for name in COUNTED)
+        start, active, first = (self._field(name, piece) for name in COUNTED)
         block, rows, left, sums, table = (self._field(name, piece) for name in KNOWN)
         words = draw.CONNECTIVITY_WORDS
-        own = Matrix(
+        own: list[Any] = [
             Words(matrix.seed, block * i32(2), 2),
             Words(matrix.origin, block * i32(2), 2),
             Words(matrix.connectivity, block * i32(words), words),
             Words(matrix.weights, table, problem.weights),
-        )
-        view = window(own, problem, rows.astype(np.uint32))
-        return Listed(start, count, first, left, sums, view)
+        ]
+        view = window(Matrix(*own), problem, rows.astype(np.uint32))
+        return Listed(start, active, first, left, sums, view)
 
     def _field(self, name: str, piece: Any) -> Any:
         if name in KNOWN:

@@ -66,7 +66,7 @@ def kernel(
         view, chunks = piece.view, piece.view.chunks
         own = number - piece.start
         item = (own << (i32(LOG2_LANES) - log2_share)) + (lane >> log2_share)
-        valid = item < piece.count * chunks
+        valid = item < piece.active * chunks
         item = jnp.where(valid, item, i32(0))
         column = active[piece.first + lax.div(item, chunks)]
         chunk = view.first_chunk + lax.rem(item, chunks).astype(jnp.uint32)
