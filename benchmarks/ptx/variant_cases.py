@@ -31,7 +31,7 @@ FEW, MANY = 3, 110
 
 @dataclass(frozen=True)
 class FewEvents(Case):
-    """A case with few events: the last ones, or some of each block."""
+    """A case whose last events only are there, of blocks those of each."""
 
     events: int = FEW
 
@@ -40,10 +40,10 @@ class FewEvents(Case):
         size = (self.operand_length, self.batch)
         rng = np.random.default_rng(self.events)
         active = np.zeros(size, np.bool_)
-        last = np.arange(size[0])[-self.events :]
-        if self.grid:  # in all of its columns
-            last = np.linspace(0, size[0] - 1, 4 * self.events, dtype=np.int64)
-        active[last] = rng.random((len(last), self.batch)) < 0.7
+        groups = self.problem_grid.columns or size[:1]
+        for end in np.cumsum(groups):
+            last = slice(end - self.events, end)
+            active[last] = rng.random((self.events, self.batch)) < 0.7
         active[-1] = True
         if self.product != "floats":
             return active
