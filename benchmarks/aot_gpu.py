@@ -6,8 +6,8 @@ It needs the packages jax-cuda13-plugin and jax-cuda13-pjrt of jax's own version
 PTX. ``make aot-gpu`` installs them all. Nothing is executed on a device.
 
 It fails when a kernel does not compile; when one of an events product spills; when
-atomics fence, or add floats where integers are summed; and when XLA plans for more
-temporary memory than the backend states.
+atomics fence, or add floats where integers are summed; when XLA weighs sums with fused
+multiply-adds; and when it plans for more temporary memory than the backend states.
 """
 
 from __future__ import annotations
@@ -149,6 +149,15 @@ def complaints(
     return found
 
 
+def may_fuse(ptx: str) -> bool:
+    """Whether a product and a sum of floats are, or may become, one rounding.
+
+    Without a way of rounding in its name, ptxas may fuse an instruction.
+    """
+    fused = r"\b(fma|mad)\.\S*f(32|64)|\b(mul|add|sub)(\.ftz)?\.f(32|64)"
+    return bool(re.search(fused, ptx))
+
+
 HEADER = (
     f"{'variant':34}{'kernel':10}{'registers':>10}{'spills':>8}{'shared':>8}"
     f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
@@ -185,6 +194,8 @@ def compile_all(gpu: Gpu, only: str) -> int:
                 rate = gpu.integer_lanes_per_second / instructions / 1e9
                 row += f"{instructions:8.0f}{rate:8.0f}"
             wrong = complaints(problem, name, ptx[name], facts, temp)
+            if problem.product == "weighted" and any(map(may_fuse, program.others)):
+                wrong.append("sums are weighed with fused multiply-adds")
             failed += bool(wrong)
             print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
     return failed
