@@ -97,11 +97,19 @@ def test_launches_of_their_own_give_the_same(monkeypatch):
 # --- the microcircuit -------------------------------------------------------------
 
 
-def test_a_step_of_the_microcircuit_is_one_launch():
-    """At full size: 55 blocks."""
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_step_of_the_microcircuit_is_one_launch(sharded):
+    """At full size: 55 blocks; sharded as the demo is, on one device."""
+    if sharded and jax.__version_info__ >= (0, 11):
+        pytest.skip("inside shard_map, it takes the mesh's device, which is a CPU")
     network = build(1.0)
     assert len(network.blocks) == 55
-    step = jax.jit(make_step(network, connections(network, None)))
+    matrix = connections(network, None)
+    if sharded:
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh((1,), ("neurons",), axis_types=auto)
+        matrix = matrix.shard(mesh, rows="neurons")
+    step = jax.jit(make_step(network, matrix))
     floats = jax.ShapeDtypeStruct((sum(network.sizes),), np.float32)
     words = jax.ShapeDtypeStruct(floats.shape, np.uint32)
     each = Each(jax.ShapeDtypeStruct(floats.shape, np.uint8))
