@@ -195,6 +195,12 @@ FAULTS = [
         "pallas_gpu",
     ),
     Fault(
+        "backends/pallas_gpu/pieces.py",
+        'begins = self._field("start", piece + i32(step)) <= group',
+        'begins = self._field("start", piece + i32(step)) < group',
+        "pallas_gpu_blocks",
+    ),
+    Fault(
         "backends/pallas_gpu/probe.py",
         "n_active = jnp.where(low < high, count[0], i32(0))",
         "n_active = count[0] - i32(1)",

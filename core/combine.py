@@ -22,23 +22,27 @@ def weigh(loc: jax.Array, scale: jax.Array, n: jax.Array, z: jax.Array) -> jax.A
 
     Both conditions hold but for sums that wrapped. A compiler that cannot know it
     cannot fuse a product with the sum either, which would round once instead of twice,
-    in one program and not in the next.
+    in one program and not in the next. Nor can it take 2**-16 to the other factor,
+    which it may make a subnormal number, or 0.
     """
     n, z = n.astype(loc.dtype), z.astype(loc.dtype)
     ones = jnp.where(n >= 0, loc * n, 0)
-    return ones + jnp.where(z > -(2.0**31), scale * (z * loc.dtype.type(Z_UNIT)), 0)
+    right = z > -(2.0**31)
+    rest = jnp.where(right, z * loc.dtype.type(Z_UNIT), 0)
+    return ones + jnp.where(right, scale * rest, 0)
 
 
 def entries(loc: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
     """Entries of the matrix, as a product with one event gives them; 0 for ABSENT.
 
-    Both conditions say whether there is a connection. A compiler cannot know that they
+    All conditions say whether there is a connection. A compiler cannot know that they
     are one, and therefore cannot fuse the product with the sum, as in ``weigh``.
     """
     number = z.astype(loc.dtype)
     ones = jnp.where(z > reference.ABSENT, loc, 0)
-    product = scale * (number * loc.dtype.type(Z_UNIT))
-    return ones + jnp.where(number > -(2.0**30), product, 0)
+    there = number > -(2.0**30)
+    rest = jnp.where(there, number * loc.dtype.type(Z_UNIT), 0)
+    return ones + jnp.where(there, scale * rest, 0)
 
 
 def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import synjit
-from synjit import primitives, reference
+from synjit import combine, primitives, reference
 from synjit.hookspecs import Matrix, Problem
 
 PROBS = [0.0, 1e-4, 0.01, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0]
@@ -219,3 +219,14 @@ def test_a_window_is_that_part_of_the_matrix(origin, backend):
         problem = stated("events", prob, shape, transpose)
         got = primitives.product(matrix, jnp.asarray(events), problem, backend)
         np.testing.assert_array_equal(got, window.events(events, transpose))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("scale", [-1.7, 1e-30, -3e-34, 1e-36])
+def test_weights_of_any_size_are_weighed_to_the_bit(scale):
+    """1e-36 * 2**-16 is subnormal, which XLA may take for 0, and the weight is not."""
+    z = np.array([123456789, -99999999, 65537 * 64, -(2**29)], np.int32)
+    n, scale, loc = np.ones_like(z), np.float32(scale), np.float32(0)
+    want = reference.weigh(loc, scale, n, z)
+    np.testing.assert_array_equal(jax.jit(combine.weigh)(loc, scale, n, z), want)
+    np.testing.assert_array_equal(jax.jit(combine.entries)(loc, scale, z), want)

@@ -23,7 +23,7 @@ from long import long_unless, one_in
 
 import synjit
 from synjit import FixedOutDegree, conformance, dispatch, reference
-from synjit.backends.pallas_gpu import atomics, calls, workspace
+from synjit.backends.pallas_gpu import atomics, calls, launch, workspace
 from synjit.conformance.cases import Case
 from synjit.conformance.expected import expected
 from synjit.conformance.runner import Runner, operands_of, problem_of
@@ -133,10 +133,11 @@ def test_what_is_cheaper_decides_between_probing_and_listing(prob, rows, probes)
 
 
 def test_columns_cut_into_bands_give_the_same(monkeypatch):
-    monkeypatch.setattr(calls, "max_chunks", lambda _: 2**31 // 23)
-    case = Case("events", 0.1, (300, 40))
-    problem = problem_of(case, "cpu")
-    assert len(calls._bands(problem, case.operand())) == 2
+    case = Case("events", 0.01, (1500, 40))  # of two chunks at most
+    monkeypatch.setattr(calls, "MAX_PAIRS", 50)
+    traced = jax.make_jaxpr(functools.partial(calls.product, problem_of(case, "cpu")))
+    kernels = [e for e in equations(traced(*operands_of(case)).jaxpr) if is_kernel(e)]
+    assert len(kernels) == 2
     assert conformance.check(NAME, case) == ""
 
 
@@ -219,11 +220,15 @@ def test_lowers_inside_shard_map():
         assert "xla.gpu.triton" in text
 
 
+def is_kernel(equation):
+    return equation.primitive.name == "pallas_call"
+
+
 def equations(jaxpr):
     """List the equations of a computation, but kernels' own: they are registers."""
     for equation in jaxpr.eqns:
         yield equation
-        if equation.primitive.name == "pallas_call":
+        if is_kernel(equation):
             continue
         for inner in jax.tree.leaves(
             list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")
@@ -255,7 +260,7 @@ def test_integers_are_added_by_relaxed_integer_atomics(capsys):
         )(*operands)
 
     words = [jax.ShapeDtypeStruct((size,), jnp.int32) for size in (32, 32, 64)]
-    with calls._some_gpu():
+    with launch.some_gpu():
         jax.jit(add).trace(*words).lower(lowering_platforms=("cuda",))
     lines = [line for line in capsys.readouterr().out.splitlines() if "atomic" in line]
     triton = [line for line in lines if "tt.atomic_rmw" in line]

@@ -3,34 +3,39 @@
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import pallas as pl
 
+from synjit.combine import add_blocks, weigh
 from synjit.draw_jax import BASE, LIMITS
-from synjit.hookspecs import Matrix
+from synjit.hookspecs import matrix_of_block, matrix_of_one_block
 from synjit.reference import draw
 
 from . import dense as dense_kernel
 from . import gather, probe, scatter
+from .launch import launch
+from .operands import prepare
+from .pieces import Piece, plan
 from .workspace import (
     COLUMN_TILE,
     LANES,
+    MAX_PAIRS,
     MAX_PROGRAMS,
     ROW_TILE,
+    lists_at_once,
     max_chunks,
     row_blocks,
     splits,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from synjit.hookspecs import Problem
+    from synjit.hookspecs import Matrix, Problem
 
 # What it costs to list a connection and add it to its row by an atomic, in units of
 # what it costs to probe one entry (docs/gpu.md says where the number comes from).
@@ -64,7 +69,7 @@ def dense(problem: Problem, matrix: Matrix) -> jax.Array:
     if 0 in problem.shape:
         return jnp.zeros(problem.shape, jnp.int32)
     blocks = -(-n // LANES)
-    out = _call(
+    out = launch(
         dense_kernel.kernel,
         problem,
         matrix,
@@ -74,6 +79,31 @@ def dense(problem: Problem, matrix: Matrix) -> jax.Array:
         blocks=blocks,
     )
     return out[0].reshape(m, n)
+
+
+def weighted(
+    problem: Problem,
+    matrix: Matrix,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """Weigh the sums of every block, and add blocks up.
+
+    Where there are several, they are listed, dense ones too: a launch costs more than
+    probing could save.
+    """
+    grid = problem.grid
+    sums = _scatter_blocks(problem, matrix, x) if lists_at_once(problem) else None
+
+    def of_block(i: int) -> jax.Array:
+        if sums is not None:
+            return weigh(w_loc[i], w_scale[i], *sums[i])
+        part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
+        own = matrix_of_block(problem, matrix, i)
+        return weigh(w_loc[i], w_scale[i], *product(problem.of_block(i), own, part))
+
+    return add_blocks(grid, of_block)
 
 
 def probes_rows(problem: Problem) -> bool | None:
@@ -113,58 +143,93 @@ def _typical_count(connectivity: Any) -> jax.Array:
 
 
 def _scatter(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
-    """List the connections of all columns, band by band."""
-    total: Any = None
-    for start, band in _bands(problem, x):
-        shifted = matrix.origin + np.array([0, start], np.uint32)
-        more = _scatter_band(problem, matrix._replace(origin=shifted), band)
-        total = more if total is None else (total[0] + more[0], total[1] + more[1])
-    return total
+    """List the connections of all columns, in bands that can be numbered."""
+    (m, n), batch = problem.shape, problem.batch
+    chunks = max_chunks(problem)
+    width = MAX_PAIRS // chunks
+    launches = [
+        (problem, [Piece(0, m, chunks, start, min(start + width, n), 0, 0, 0)])
+        for start in range(0, n, width)
+    ]
+    sums = _list_all(launches, matrix_of_one_block(matrix), x, m * batch)
+    first, second = (each.reshape(m, batch) for each in sums)
+    return first, second
 
 
-def _scatter_band(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
-    shape = problem.shape[0], problem.batch
-    if problem.product == "floats":
-        a, b = _scattered(problem, matrix, x, 2, x.dtype)
-        return a.reshape(shape), b.reshape(shape)
+def _scatter_blocks(problem: Problem, matrix: Matrix, x: jax.Array) -> list[Arrays]:
+    """N and Z of every block; those that differ in numbers alone are one launch."""
+    grid, batch = problem.grid, problem.batch
+    launches: dict[Problem, list[Piece]] = {}
+    places = []
+    size = 0
+    for i, block in enumerate(grid.blocks):
+        own, (rows, columns) = problem.of_block(i), grid.window(block)
+        left, right, m = columns.start, columns.stop, rows.stop - rows.start
+        chunks, table = max_chunks(own), block.table[0]
+        alike = replace(own, shape=problem.shape, log2_chunk=None)
+        piece = Piece(i, m, chunks, left, right, left, size, table)
+        launches.setdefault(alike, []).append(piece)
+        places.append(slice(size, size + m * batch))
+        size += m * batch
+    n, z = _list_all([*launches.items()], matrix, x, size)
+    return [(n[at].reshape(-1, batch), z[at].reshape(-1, batch)) for at in places]
+
+
+def _list_all(
+    launches: Sequence[tuple[Problem, Sequence[Piece]]],
+    matrix: Matrix,
+    x: jax.Array,
+    size: int,
+) -> Arrays:
+    """Sum up what is listed in some launches, each of blocks of one problem.
+
+    Their shapes may be any, and all launches add to the same ``size`` sums.
+    """
+    floats = launches[0][0].product == "floats"
+    values, active, before = prepare(launches[0][0], x)
+    plans = [plan(pieces, matrix, before) for _, pieces in launches]
+
+    def sums_of(dtypes: Sequence[Any]) -> Sequence[jax.Array]:
+        sums: Sequence[jax.Array] = [jnp.zeros(size, dtype) for dtype in dtypes]
+        for number, ((problem, pieces), planned) in enumerate(
+            zip(launches, plans, strict=True)
+        ):
+            items = sum((p.end - p.begin) * p.chunks for p in pieces)
+            programs = min(MAX_PROGRAMS, -(-items // LANES) * LANES)
+            sums = launch(
+                scatter.kernel,
+                problem,
+                matrix,
+                (programs,),
+                [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in sums],
+                planned,
+                active,
+                values,
+                *sums,
+                accumulators=len(sums),
+                name=f"scatter_{number}" if number else "scatter",
+                pieces=pieces,
+                batch=problem.batch,
+                programs=programs,
+                floats=floats,
+            )
+        return sums
+
+    if floats:
+        a, b = sums_of([x.dtype] * 2)
+        return a, b
     with jax.enable_x64(True):  # for sums of 64 bits, which stay in here
-        sums = _scattered(problem, matrix, x, 1, jnp.int64)[0]
-        halves = jax.lax.bitcast_convert_type(sums, jnp.int32)
-    return halves[:, 0].reshape(shape), halves[:, 1].reshape(shape)
-
-
-def _scattered(
-    problem: Problem, matrix: Matrix, x: jax.Array, n_sums: int, dtype: Any
-) -> Sequence[jax.Array]:
-    m, batch = problem.shape[0], problem.batch
-    operand, active, before = _operand(problem, x)
-    items = x.shape[0] * max_chunks(problem)
-    programs = min(MAX_PROGRAMS, -(-items // LANES) * 32)
-    sums = [jnp.zeros(m * batch, dtype) for _ in range(n_sums)]
-    return _call(
-        scatter.kernel,
-        problem,
-        matrix,
-        (programs,),
-        [jax.ShapeDtypeStruct(s.shape, s.dtype) for s in sums],
-        active,
-        before[-1:],
-        operand,
-        *sums,
-        accumulators=n_sums,
-        batch=batch,
-        programs=programs,
-        floats=problem.product == "floats",
-    )
+        halves = jax.lax.bitcast_convert_type(sums_of([np.int64])[0], jnp.int32)
+    return halves[:, 0], halves[:, 1]
 
 
 def _probe(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
     m, batch = problem.shape[0], problem.batch
-    operand, active, before = _operand(problem, x)
+    values, active, before = prepare(problem, x)
     tile = min(ROW_TILE, batch)
     blocks, tiles = row_blocks(m), -(-batch // tile)
     shares = splits(blocks * tiles, -(-problem.shape[1] // LANES))
-    parts = _call(
+    parts = launch(
         probe.kernel,
         problem,
         matrix,
@@ -172,7 +237,7 @@ def _probe(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
         [_sums_like(problem, x, shares * m)] * 2,
         active,
         before[-1:],
-        operand,
+        values,
         rows=m,
         batch=batch,
         tile=tile,
@@ -185,12 +250,12 @@ def _probe(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
 
 def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
     n, batch = problem.shape[1], problem.batch
-    operand, active, before = _operand(problem, x)
+    values, active, before = prepare(problem, x)
     typical = _typical_count(matrix.connectivity).astype(jnp.int32).reshape(1)
     tile = min(COLUMN_TILE, batch)
     blocks, tiles = -(-n // LANES), -(-batch // tile)
     shares = splits(blocks * tiles, max_chunks(problem))
-    parts = _call(
+    parts = launch(
         gather.kernel,
         problem,
         matrix,
@@ -199,7 +264,7 @@ def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
         active,
         before,
         typical,
-        operand,
+        values,
         columns=n,
         batch=batch,
         tile=tile,
@@ -213,86 +278,6 @@ def _gather(problem: Problem, matrix: Matrix, x: jax.Array) -> Arrays:
 # --- helpers ----------------------------------------------------------------------
 
 
-def _call(
-    kernel: Callable[..., None],
-    problem: Problem,
-    matrix: Matrix,
-    grid: tuple[int, ...],
-    out: Sequence[jax.ShapeDtypeStruct],
-    *operands: Any,
-    accumulators: int = 0,
-    **static: Any,
-) -> Sequence[jax.Array]:
-    """Run a kernel on whole arrays, one warp to a program.
-
-    The last operands, as many as ``accumulators``, become the results. A table without
-    words is no operand, and stands as it is where the kernel expects a reference.
-    """
-    interpreted = problem.platform == "cpu"
-    tables = matrix if matrix.weights.shape[0] else matrix[:3]
-    inputs, varying = _alike([*tables, *operands])
-
-    def body(*refs: Any) -> None:
-        own = Matrix(*[*refs[: len(tables)], np.zeros(0, np.uint32)][:4])
-        kernel(own, *refs[len(tables) :], problem=problem, **static)
-
-    first = len(inputs) - accumulators
-    call = pl.pallas_call(
-        body,
-        out_shape=[jax.ShapeDtypeStruct(o.shape, o.dtype, **varying) for o in out],
-        grid=grid,
-        input_output_aliases={first + i: i for i in range(accumulators)},
-        compiler_params=None if interpreted else _one_warp(),
-        interpret=interpreted,
-        name=f"synjit_{kernel.__module__.rpartition('.')[2]}",
-    )
-    with contextlib.nullcontext() if interpreted else _some_gpu():
-        return call(*inputs)
-
-
-def _one_warp() -> Any:
-    """Have kernels compiled by way of Triton, one warp to a program."""
-    from jax.experimental.pallas import triton
-
-    return triton.CompilerParams(num_warps=1, num_stages=1)
-
-
-def _some_gpu() -> Any:
-    """Say which GPU is meant where there is none: jax 0.11 asks when it lowers.
-
-    It makes no difference to the kernels, which are compiled where they run. Inside
-    ``jax.shard_map`` the mesh says it, and cannot be told otherwise.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    here = jax.devices()[0].platform
-    if jax.__version_info__ < (0, 11) or mesh.abstract_device or here == "gpu":
-        return contextlib.nullcontext()
-    chip = jax.sharding.AbstractDevice("NVIDIA H100", None, platform="gpu")
-    return jax.sharding.use_abstract_mesh(mesh.update(abstract_device=chip))
-
-
-def _alike(operands: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Make all operands vary over the mesh axes that any does, and results with them.
-
-    Outside ``jax.shard_map`` there are no such axes, and nothing to be done.
-    """
-    types = [jax.typeof(operand) for operand in operands]
-    if hasattr(types[0], "manual_axis_type"):
-        name, axes = "manual_axis_type", [t.manual_axis_type.varying for t in types]
-    else:
-        name, axes = "vma", [t.vma for t in types]  # before jax 0.10.2
-    union = frozenset[str]().union(*axes)
-    if not union:
-        return operands, {}
-    alike = [
-        jax.lax.pcast(operand, tuple(union - mine), to="varying")
-        if mine != union
-        else operand
-        for operand, mine in zip(operands, axes, strict=True)
-    ]
-    return alike, {name: getattr(jax.typeof(alike[0]), name)}
-
-
 def _sums_like(problem: Problem, x: jax.Array, length: int) -> jax.ShapeDtypeStruct:
     dtype = x.dtype if problem.product == "floats" else jnp.int32
     return jax.ShapeDtypeStruct((length * problem.batch,), dtype)
@@ -302,46 +287,6 @@ def _nothing(problem: Problem, dtype: Any) -> Arrays:
     length = problem.shape[1] if problem.transpose else problem.shape[0]
     zeros = jnp.zeros((length, problem.batch), dtype)
     return zeros, zeros
-
-
-def _operand(problem: Problem, x: jax.Array) -> tuple[jax.Array, ...]:
-    """Give what kernels read of x, and what ``_compact`` says of it."""
-    if problem.product == "floats":
-        return x.reshape(-1), *_compact(x != 0)
-    return _words(x), *_compact(x)
-
-
-def _words(events: jax.Array) -> jax.Array:
-    """Pack events, bool (length, batch), 32 to a word, each item into its own words."""
-    length, batch = events.shape
-    if batch == 1:
-        return events.reshape(-1).astype(jnp.uint32)
-    padded = jnp.pad(events, ((0, 0), (0, -batch % 32)))
-    bits = padded.reshape(length, -1, 32).astype(jnp.uint32)
-    shifts = np.arange(32, dtype=np.uint32)[None, None]
-    return jnp.sum(bits << shifts, axis=2, dtype=jnp.uint32).reshape(-1)
-
-
-def _compact(present: jax.Array) -> Arrays:
-    """Numbers of the items with anything in the batch, and how many are before each."""
-    some = present.any(axis=1)
-    length = some.shape[0]
-    before = jnp.pad(jnp.cumsum(some, dtype=jnp.int32), (1, 0))
-    where = jnp.where(some, before[:-1], np.int32(length))
-    numbers = jax.lax.iota(jnp.int32, length)
-    active = jnp.zeros(length, jnp.int32).at[where].set(numbers, mode="drop")
-    return active, before
-
-
-def _bands(problem: Problem, operand: jax.Array) -> list[tuple[int, jax.Array]]:
-    """Cut the columns so that (column, chunk) pairs can be numbered in 31 bits.
-
-    A pair may be shared by LANES lanes; the numbers stay below 2**31 even then, since
-    only few pairs are shared.
-    """
-    width = (2**31 - 2 * LANES * MAX_PROGRAMS) // max_chunks(problem)
-    n = operand.shape[0]
-    return [(start, operand[start : start + width]) for start in range(0, n, width)]
 
 
 def _sum_parts(parts: Sequence[jax.Array], shape: tuple[int, ...]) -> Arrays:

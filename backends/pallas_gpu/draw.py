@@ -38,13 +38,9 @@ class Window(NamedTuple):
     top: jax.Array
     left: jax.Array
     log2_chunk: jax.Array
+    rows: Any  # uint32
     problem: Problem
     take: draw_jax.Take = draw_jax.take
-
-    @property
-    def rows(self) -> int:
-        """Rows of the window."""
-        return self.problem.shape[0]
 
     @property
     def device(self) -> bool:
@@ -64,12 +60,12 @@ class Window(NamedTuple):
     @property
     def last_chunk(self) -> jax.Array:
         """Chunk of the last row."""
-        return (self.top + u32(self.rows - 1)) >> self.log2_chunk
+        return (self.top + (self.rows - u32(1))) >> self.log2_chunk
 
     @property
     def chunks(self) -> jax.Array:
         """Number of chunks that the rows touch."""
-        return (self.last_chunk - self.first_chunk + u32(1)).astype(jnp.int32)
+        return count_chunks(self.top, self.rows, self.log2_chunk)
 
     def keys(self, column: jax.Array, chunk: jax.Array, *, inverse: bool) -> Keys:
         """Draw keys, ``inverse`` for ``connected`` and not for ``place``.
@@ -100,7 +96,7 @@ class Window(NamedTuple):
 
     def holds(self, keys: Keys, row: jax.Array) -> jax.Array:
         """Whether a row that was listed is in the window, and may be connected."""
-        inside = (row - self.top) < u32(self.rows)
+        inside = (row - self.top) < self.rows
         if self.problem.self_connections:
             return inside
         return inside & draw_jax.is_allowed(row, keys.chunk)
@@ -114,8 +110,8 @@ class Window(NamedTuple):
         return draw_jax.weight(row, keys.weights, self.matrix.weights, take=self.take)
 
 
-def window(matrix: Any, problem: Problem) -> Window:
-    """Read the scalars from the operands of a kernel."""
+def window(matrix: Any, problem: Problem, rows: Any = None) -> Window:
+    """Read the scalars from a kernel's operands; rows, if left, are the problem's."""
     seed, origin, connectivity, _ = matrix
     return Window(
         matrix,
@@ -123,8 +119,15 @@ def window(matrix: Any, problem: Problem) -> Window:
         origin[0],
         origin[1],
         connectivity[0],
+        u32(problem.shape[0]) if rows is None else rows,
         problem,
     )
+
+
+def count_chunks(top: Any, rows: Any, log2_chunk: Any) -> Any:
+    """Count the chunks that rows from ``top`` on touch, int32."""
+    last = (top + (rows - u32(1))) >> log2_chunk
+    return (last - (top >> log2_chunk) + u32(1)).astype(jnp.int32)
 
 
 def rows_of_block(view: Window, block: jax.Array) -> tuple[jax.Array, ...]:

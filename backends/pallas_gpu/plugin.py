@@ -95,6 +95,20 @@ def synjit_dense(problem: Problem, matrix: Matrix) -> jax.Array:
 
 
 @hookimpl
+def synjit_weighted(
+    problem: Problem,
+    matrix: Matrix,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+) -> jax.Array:
+    """See the contract."""
+    from . import calls
+
+    return calls.weighted(problem, matrix, x, w_loc, w_scale)
+
+
+@hookimpl
 def synjit_custom_calls() -> dict[str, Callable[[], object]]:
     """What Pallas makes for its compilers, which XLA knows already."""
     return dict.fromkeys(("__gpu$xla.gpu.triton", "mosaic_gpu_v2"), lambda: None)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,20 +16,17 @@ from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import terms_of
 from .atomics import scatter_add
-from .draw import window
 from .lanes import i32, lanes, strided, zero
-from .workspace import LANES
-
-# Lanes that a device is expected to have at work at once, as a power of two.
-LOG2_RESIDENT = 17
+from .pieces import LOG2_LANES, Piece, Plan
 
 
 def kernel(
     matrix: Matrix,
+    plan: Any,
     active: Any,
-    count: Any,
     operand: Any,
     *sums: Any,
+    pieces: Sequence[Piece],
     batch: int,
     programs: int,
     problem: Problem,
@@ -39,36 +36,41 @@ def kernel(
 
     Parameters
     ----------
-    active, count
-        Numbers of the active columns, and how many there are, (1,).
+    matrix
+        Operands of the blocks of a grid, all words one after the other.
+    plan
+        Of the pieces that are listed, as ``pieces.plan`` lays it out.
+    active
+        Numbers of the active columns.
     operand
         Words of event bits, or values, of all columns.
     sums
-        Accumulators, (rows * batch,), given (and not used) as inputs before they
-        are given as outputs: for events one, int64, N in its low and Z in its high
-        half; for floats A and B.
+        Accumulators, ``batch`` for each row of each block, given (and not used) as
+        inputs before they are given as outputs: for events one, int64, N in its low
+        and Z in its high half; for floats A and B.
+    problem
+        That of any of the blocks: its shape says nothing.
     """
     sums = sums[len(sums) // 2 :]
-    view = window(matrix, problem)
+    planned = Plan(plan, pieces)
     terms = terms_of(operand, batch, floats=floats, active=True)
-    chunks = view.chunks
-    items = count[0] * chunks
-    # With few chunks, several lanes share one: each draws the keys for itself.
-    few = [
-        (items < i32(2 ** (LOG2_RESIDENT - s))).astype(jnp.int32) for s in range(1, 6)
-    ]
-    log2_share = sum(few[1:], few[0])
+    log2_share = planned.log2_share
     share = i32(1) << log2_share
     lane = lanes()
-    groups = ((items << log2_share) + i32(LANES - 1)) >> i32(5)
+    only = planned.read(zero(), matrix, problem) if len(pieces) == 1 else None
 
     def group(number: jax.Array, state: None) -> None:
-        item = (number << (i32(5) - log2_share)) + (lane >> log2_share)
-        valid = item < items
+        piece = only
+        if piece is None:
+            piece = planned.read(planned.piece_of(number), matrix, problem)
+        view, chunks = piece.view, piece.view.chunks
+        own = number - piece.start
+        item = (own << (i32(LOG2_LANES) - log2_share)) + (lane >> log2_share)
+        valid = item < piece.active * chunks
         item = jnp.where(valid, item, i32(0))
-        column = active[lax.div(item, chunks)]
+        column = active[piece.first + lax.div(item, chunks)]
         chunk = view.first_chunk + lax.rem(item, chunks).astype(jnp.uint32)
-        numbered = view.left + column.astype(jnp.uint32)
+        numbered = view.left + (column - piece.left).astype(jnp.uint32)
         keys = view.keys(numbered, chunk, inverse=False)
         length = jnp.where(valid, keys.chunk.counts.astype(jnp.int32), i32(0))
         start = chunk << view.log2_chunk
@@ -79,7 +81,7 @@ def kernel(
             z = view.weight(keys, row)
             inside = (t < length) & view.holds(keys, row)
             row = row - view.top
-            at = row.astype(jnp.int32) * i32(batch)
+            at = piece.sums + row.astype(jnp.int32) * i32(batch)
             if not floats:
                 one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
 
@@ -96,7 +98,7 @@ def kernel(
         lax.fori_loop(zero(), trips, connections, None)
         return state
 
-    strided(pl.program_id(0), groups, programs, group)
+    strided(pl.program_id(0), planned.groups, programs, group)
 
 
 def _each(batch: int, body: Callable[[Any], None]) -> None:

@@ -4,7 +4,8 @@
 Beyond operands and results there are: the list of active items and their numbering
 (8 bytes an item), a bit for each event of a batch, and sums of 8 bytes (floats: two
 values) for each element of a result, or for MAX_PROGRAMS programs: never anything of
-the size of the matrix. ``workspace_bytes`` states the bound.
+the size of the matrix. Blocks of a grid that are listed at once have sums of their own
+for each row of theirs. ``workspace_bytes`` states the bound.
 
 Nothing here needs JAX: the plugin asks it whether a problem can be taken.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from synjit.reference import draw
 
 if TYPE_CHECKING:
-    from synjit.hookspecs import Problem
+    from synjit.hookspecs import Grid, Problem
 
 LANES = 32  # a warp: programs need no barrier
 LOG2_ROWS = 8  # rows to a program; no chunk is shorter
@@ -31,6 +32,9 @@ COLUMN_TILE = 6  # 8 spills on an A100
 
 # Elements of an operand, a result or a table of partial sums: indices are int32.
 MAX_ELEMENTS = 2**31 - 1
+# (column, chunk) pairs of a launch, which are numbered in 31 bits. A pair may be shared
+# by LANES lanes; the numbers stay below 2**31 even then, since only few pairs are.
+MAX_PAIRS = 2**31 - 2 * LANES * MAX_PROGRAMS
 
 
 def refusal(problem: Problem) -> str | None:
@@ -46,16 +50,33 @@ def refusal(problem: Problem) -> str | None:
     return None
 
 
+def lists_at_once(problem: Problem) -> bool:
+    """Whether the blocks of a grid are listed together: if they can be numbered."""
+    grid = problem.grid
+    if len(grid.blocks) < 2 or 0 in (*grid.rows, *grid.columns, problem.batch):
+        return False
+    problems = [problem.of_block(i) for i in range(len(grid.blocks))]
+    pairs = sum(p.shape[1] * max_chunks(p) for p in problems)
+    return pairs <= MAX_PAIRS and _rows(grid) * problem.batch <= MAX_ELEMENTS
+
+
+def _rows(grid: Grid) -> int:
+    """Count the rows of all blocks."""
+    return sum(grid.shape(block)[0] for block in grid.blocks)
+
+
 def workspace_bytes(problem: Problem) -> int:
     """Bound the memory that a product takes beyond its operands and results."""
     m, n = problem.shape
     size_in, size_out = (m, n) if problem.transpose else (n, m)
+    if problem.product == "weighted" and len(problem.grid.blocks) > 1:
+        size_out = _rows(problem.grid)
     word = 8 if problem.dtype == "float64" else 4
     if problem.product == "dense":
         return 2**16
     lists = 32 * (size_in + 1) + 8 * size_in * problem.batch
     sums = 2 * word * (2 * size_out * problem.batch + MAX_PROGRAMS * ROWS * ROW_TILE)
-    return lists + 2 * sums + 2**16
+    return lists + 2 * sums + 2**16 + 64 * len(problem.grid.blocks)
 
 
 def max_chunks(problem: Problem) -> int:

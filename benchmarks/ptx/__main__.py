@@ -3,9 +3,9 @@
 
 Every variant of the kernels (``variants``), and the quick cases of conformance: events
 and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
-bits; the dense product by way of Mosaic GPU. It fails if a result is wrong, if a
-program does what it must not, if a kernel of a variant, or a kind of instruction, was
-never run, or if a planted fault is not seen.
+bits; the microcircuit's step; the dense product by way of Mosaic GPU. It fails if a
+result is wrong, if a program does what it must not, if a kernel of a variant, or a kind of
+instruction, was never run, or if a planted fault is not seen.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from synjit.conformance.runner import problem_of
 from synjit.hookspecs import Product
 from synjit.registry import registry
 
+from . import microcircuit
 from .backend import Executed
 from .executor import Executor
 from .faults import check as check_faults
@@ -34,7 +35,7 @@ from .variant_cases import cases_of
 from .variants import label, variants
 
 QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
-PARTS = ("faults", "variants", "quick", "quick64", "mosaic")
+PARTS = ("faults", "variants", "quick", "quick64", "microcircuit", "mosaic")
 
 
 def variant_checks() -> list[Check]:
@@ -75,6 +76,11 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
         print(f"{gpu}, planted faults:")
         return check_faults(executor)
     registered = registry().register(Executed(gpu, executor))
+    if part == "microcircuit":
+        print(f"{gpu}, the microcircuit at full size:")
+        failed = microcircuit.check(executor, registered.backend.name)
+        tell(executor, names=True)
+        return failed
     runner = Runner(registered, "cpu")
     checks = [check for check in checks_in(part) if only in str(check)]
     start, used = time.perf_counter(), time.process_time()

@@ -58,6 +58,18 @@ class Executed:
         """See the contract."""
         return self._run(problem, calls.dense, matrix)
 
+    @hookimpl
+    def synjit_weighted(
+        self,
+        problem: Problem,
+        matrix: Matrix,
+        x: jax.Array,
+        w_loc: jax.Array,
+        w_scale: jax.Array,
+    ) -> jax.Array:
+        """See the contract."""
+        return self._run(problem, calls.weighted, matrix, x, w_loc, w_scale)
+
     def _run(self, problem: Problem, hook: Callable[..., Any], *operands: Any) -> Any:
         problem = replace(problem, platform="cuda")
 

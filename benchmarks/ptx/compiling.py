@@ -55,9 +55,20 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Program:
-    """A product: its own kernels by name, and the temporary bytes of the whole."""
+    """A product as XLA compiled it.
+
+    Attributes
+    ----------
+    kernels : dict
+        Its own, by name.
+    others : list of str
+        PTX of those that XLA made.
+    temporary_bytes : int
+        Of the whole.
+    """
 
     kernels: dict[str, Compiled]
+    others: list[str]
     temporary_bytes: int
 
 
@@ -96,8 +107,13 @@ def compile_for(
     texts = {path.name: path.read_text() for path in files}
     for path in files:
         path.unlink()
-    kernels = _kernels(texts)
-    return Program(kernels, compiled.memory_analysis().temp_size_in_bytes)
+    others = [
+        text
+        for name, text in texts.items()
+        if name.endswith(".ptx") and not _ENTRY.search(text)
+    ]
+    temporary = compiled.memory_analysis().temp_size_in_bytes
+    return Program(_kernels(texts), others, temporary)
 
 
 def compile_by_mosaic(

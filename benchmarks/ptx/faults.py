@@ -16,8 +16,9 @@ import numpy as np
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 
-from synjit.backends.pallas_gpu import atomics, calls
+from synjit.backends.pallas_gpu import atomics
 from synjit.backends.pallas_gpu.lanes import lanes
+from synjit.backends.pallas_gpu.launch import some_gpu
 
 from .executor import Executor
 
@@ -66,7 +67,7 @@ class Fault:
             name="synjit_fault",
         )
         # jax 0.11 asks which GPU is meant.
-        here = contextlib.nullcontext() if interpret else calls._some_gpu()  # noqa: SLF001
+        here = contextlib.nullcontext() if interpret else some_gpu()
         with here:
             return call(*inputs)[0]
 

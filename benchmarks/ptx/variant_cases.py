@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synjit.conformance.cases import Case, Prob, Table
+from synjit.conformance.runner import problem_of
 from synjit.hookspecs import Problem
 from synjit.reference import FixedOutDegree
 from synjit.reference.quantile_table import CONSTANT_WORDS, GENERAL_WORDS
@@ -30,16 +31,19 @@ FEW, MANY = 3, 110
 
 @dataclass(frozen=True)
 class FewEvents(Case):
-    """A case whose last events only are there."""
+    """A case whose last events only are there, of blocks those of each."""
 
     events: int = FEW
 
     def operand(self) -> NDArray:
-        """Events or values, and 0 before the last few."""
+        """Events or values, few of which are not 0."""
         size = (self.operand_length, self.batch)
         rng = np.random.default_rng(self.events)
         active = np.zeros(size, np.bool_)
-        active[-self.events :] = rng.random((self.events, self.batch)) < 0.7
+        groups = self.problem_grid.columns or size[:1]
+        for end in np.cumsum(groups):
+            last = slice(end - self.events, end)
+            active[last] = rng.random((self.events, self.batch)) < 0.7
         active[-1] = True
         if self.product != "floats":
             return active
@@ -48,8 +52,26 @@ class FewEvents(Case):
         return values
 
 
+def cases_of_blocks() -> list[Case]:
+    """List cases of blocks: of one kind, of several tables, of several rules."""
+    grid = ((0.01, None, 0.1), (6e-4, 0.5, None))
+    fixed = FixedOutDegree(100, 100_000), FixedOutDegree(9, 100_000)
+    rules = ((0.01, *fixed), (0.1, None, 6e-4))
+    of_one = FewEvents("weighted", 0.01, (100_000, 99_999), grid=grid)
+    return [
+        of_one,
+        replace(of_one, batch=3),
+        replace(of_one, table="mixed", known=False),
+        replace(of_one, grid=rules, self_connections=False),
+    ]
+
+
 def cases_of(problem: Problem) -> Iterator[Case]:
     """Give cases that take every way through the kernels of a variant."""
+    if problem.grid.blocks:
+        of_blocks = cases_of_blocks()
+        yield from (c for c in of_blocks if problem_of(c, "cuda") == problem)
+        return
     m = problem.shape[0]
     probs = _PROBS[problem.log2_chunk]
     if problem.rule == "fixed_out_degree":

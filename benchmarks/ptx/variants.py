@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from synjit.backends.pallas_gpu import calls
+from synjit.conformance.runner import problem_of
 from synjit.hookspecs import Matrix, Problem, Rule
 from synjit.reference import draw
 from synjit.reference.quantile_table import (
@@ -17,6 +18,8 @@ from synjit.reference.quantile_table import (
     GENERAL_WORDS,
     SYMMETRIC_WORDS,
 )
+
+from .variant_cases import cases_of_blocks
 
 SHAPE = (100_000, 100_000)
 # Every column of W.T is summed, and every entry of dense ones is written.
@@ -29,7 +32,7 @@ def variants() -> list[Problem]:
 
     Chunks of 2**13 rows are prob 0.01's; the shortest, and those of a traced prob,
     have two kernels, one of which is run. Every kernel is compiled for the other forms
-    of table too, with one vector.
+    of table too, with one vector. Blocks of several kinds have a kernel for each.
     """
     shortest = draw.MIN_LOG2_CHUNK
     found = []
@@ -75,11 +78,15 @@ def variants() -> list[Problem]:
             replace(one, rule=rule, self_connections=self_connections)
             for one in found[first:]
         ]
-    return found
+    return [*found, *(problem_of(case, "cuda") for case in cases_of_blocks())]
 
 
 def label(problem: Problem) -> str:
     """Name a variant in a table."""
+    if problem.grid.blocks:
+        blocks, kinds = len(problem.grid.blocks), len(kinds_of(problem))
+        of_kinds = f" of {kinds} kinds" if kinds > 1 else ""
+        return f"{problem.product} {blocks} blocks{of_kinds} x{problem.batch}"
     way = "W.T" if problem.transpose else "W"
     k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
     dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
@@ -92,6 +99,9 @@ def label(problem: Problem) -> str:
 
 def kernel_names(problem: Problem) -> set[str]:
     """Name the kernels that a product is compiled to."""
+    if problem.grid.blocks:
+        numbers = range(1, len(kinds_of(problem)))
+        return {"scatter", *(f"scatter_{number}" for number in numbers)}
     if problem.product == "dense":
         return {"dense"}
     if problem.transpose:
@@ -101,18 +111,28 @@ def kernel_names(problem: Problem) -> set[str]:
     return set(names.values()) if probes is None else {names[probes]}
 
 
+def kinds_of(problem: Problem) -> set[Any]:
+    """Tell blocks apart that have kernels of their own."""
+    return {(b.rule, b.self_connections, b.table[1]) for b in problem.grid.blocks}
+
+
 def function_of(problem: Problem) -> Any:
     """Give the product, as a function of the arguments."""
-    hook = calls.dense if problem.product == "dense" else calls.product
+    hooks = {"dense": calls.dense, "weighted": calls.weighted}
+    hook = hooks.get(problem.product, calls.product)
     return lambda *operands: hook(problem, *operands)
 
 
 def arguments_of(problem: Problem) -> list[Any]:
     """Give shapes and dtypes of the arguments."""
-    lengths = (2, 2, draw.CONNECTIVITY_WORDS, problem.weights)
-    matrix = Matrix(*(jax.ShapeDtypeStruct((words,), jnp.uint32) for words in lengths))
+    blocks = (len(problem.grid.blocks),) if problem.grid.blocks else ()
+    shapes = [(*blocks, words) for words in (2, 2, draw.CONNECTIVITY_WORDS)]
+    shapes.append((problem.weights,))
+    matrix = Matrix(*(jax.ShapeDtypeStruct(shape, jnp.uint32) for shape in shapes))
     if problem.product == "dense":
         return [matrix]
     length = problem.shape[0] if problem.transpose else problem.shape[1]
-    dtype = jnp.bool_ if problem.product == "events" else jnp.dtype(problem.dtype)
-    return [matrix, jax.ShapeDtypeStruct((length, problem.batch), dtype)]
+    dtype = jnp.dtype(problem.dtype)
+    is_float = problem.product == "floats"
+    x = jax.ShapeDtypeStruct((length, problem.batch), dtype if is_float else jnp.bool_)
+    return [matrix, x, *[jax.ShapeDtypeStruct(blocks, dtype)] * (2 * len(blocks))]
