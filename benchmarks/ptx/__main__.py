@@ -4,8 +4,8 @@
 Every variant of the kernels (``variants``), and the quick cases of conformance: events
 and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
 bits; the microcircuit's step; the dense product by way of Mosaic GPU. It fails if a
-result is wrong, if a program does what it must not, if a kernel of a variant, or a kind of
-instruction, was never run, or if a planted fault is not seen.
+result is wrong, if a program does what it must not, if a kernel of a variant, or a kind
+of instruction, was never run, or if a planted fault is not seen.
 """
 
 from __future__ import annotations
