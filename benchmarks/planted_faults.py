@@ -172,6 +172,12 @@ FAULTS = [
     ),
     Fault(
         "backends/numba_cpu/delivery.py",
+        "offset + (first - low) * batch)",
+        "offset)",
+        "delivery",
+    ),
+    Fault(
+        "backends/numba_cpu/delivery.py",
         "slot[i] = more if sums[i] != 0 else slot[i]",
         "slot[i] = more",
         "delivery",

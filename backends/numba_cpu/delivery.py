@@ -373,47 +373,23 @@ def deliver(
     rows = tile_rows(delays, batch)
     if dense:
         rows = min(rows, dense_rows(matrix.connectivity, delays, batch))
+    own = matrix, table, flags, batch, active, loc, scale, ring
     first, done = low, True
     while first < high:
         last = min((first // rows + 1) * rows, high)
         stride = _log2((last - first) * batch)
         place = (start, slots, stride, slot_size, offset + (first - low) * batch)
         if dense:
-            done &= _deliver_many(
-                matrix,
-                table,
-                delays,
-                flags,
-                batch,
-                active,
-                first,
-                last,
-                place,
-                loc,
-                scale,
-                ring,
-            )
+            done &= _deliver_many(delays, first, last, place, *own)
         else:
-            done &= _deliver_few(
-                matrix,
-                table,
-                flags,
-                batch,
-                active,
-                first,
-                last,
-                place,
-                loc,
-                scale,
-                ring,
-            )
+            done &= _deliver_few(first, last, place, *own)
         first = last
     return done
 
 
 @njit
 def _deliver_few(
-    matrix, table, flags, batch, active, low, high, place, loc, scale, ring
+    low, high, place, matrix, table, flags, batch, active, loc, scale, ring
 ):
     """Deliver to a tile by a list."""
     size = active.size * most_connections(matrix, low, high) * batch + LANES
@@ -469,7 +445,7 @@ def _deliver_list(cells, z, alone, place, loc, scale, ring):
 
 @njit
 def _deliver_many(
-    matrix, table, delays, flags, batch, active, low, high, place, loc, scale, ring
+    delays, low, high, place, matrix, table, flags, batch, active, loc, scale, ring
 ):
     """Deliver to a tile by an accumulator for each of its cells."""
     each = max(1, most_connections(matrix, low, high) * batch)
