@@ -93,6 +93,9 @@ def bind(
     lowered.
     """
     x64 = bool(jax.config.read("jax_enable_x64"))
+    # A table without words is made here: of one that is a constant outside of
+    # ``jax.shard_map`` the compiler of jaxlib 0.11.2 crashes.
+    operands = [jnp.zeros(o.shape, o.dtype) if 0 in o.shape else o for o in operands]
     return primitive.bind(
         *varying_alike(operands), problem=problem, backend=backend, x64=x64
     )
