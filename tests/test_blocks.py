@@ -271,6 +271,21 @@ def test_what_is_invalid_makes_nan_of_its_own_rows(backend):
     assert_same_bits(got[-ROWS[2] :], right[-ROWS[2] :])
 
 
+@pytest.mark.parametrize("probs", [(1.5, 0.3), (0.3, 1.5)])
+def test_one_invalid_block_is_enough(probs, backend):
+    x = events()
+
+    @jax.jit
+    def product(first, second):
+        b = grid(lambda place: matrix(place, backend))
+        b[2][0] = b[2][0].replace(prob=first)
+        b[2][1] = b[2][1].replace(prob=second)
+        return synjit.JITBlocks(b) @ x
+
+    got = product(*probs)[-ROWS[2] :]
+    assert np.isnan(got).all()
+
+
 def test_no_vectors(backend):
     b = blocks(backend)
     assert (b @ jnp.zeros((sum(COLUMNS), 0), bool)).shape == (sum(ROWS), 0)

@@ -21,12 +21,13 @@ from synjit.conformance.case_lists import (
     new_suite_seed,
     random_cases,
 )
-from synjit.conformance.cases import SEED
+from synjit.conformance.cases import SEED, delay_words_of
 from synjit.conformance.checks import FULL_COUNT, Check, full_checks
 from synjit.conformance.diagnosis import difference
 from synjit.conformance.expected import expected, window
 from synjit.conformance.rare import (
     AT_LIMITS,
+    limit_word,
     place_of_connection,
     place_of_word,
     tail_word,
@@ -34,6 +35,8 @@ from synjit.conformance.rare import (
 from synjit.conformance.report import as_json, as_text, support_table
 from synjit.conformance.suite import Report, Result, declared, stale_gaps
 from synjit.conformance.transforms import TRANSFORMS, run_transform
+from synjit.reference.delays import DELAY_PAIR, look_up
+from synjit.reference.draw import mixed_word
 from synjit.registry import registry
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "synjit-xla"
@@ -116,6 +119,16 @@ def test_rare_words_are_drawn_where_they_are_said_to_be(octave, sign):
     assert z == reference.normal.standard_normal(word)
     assert z * sign > 0 or octave == 0
     assert (abs(z) > 5 << 16) == (octave > 20)
+
+
+@pytest.mark.parametrize("name", ["normal", "random"])
+def test_a_delay_at_its_limit_is_drawn_where_it_is_said_to_be(name):
+    table = delay_words_of(name)
+    word = limit_word(table)
+    row, column = place_of_word(SEED, word, pair=DELAY_PAIR)
+    assert mixed_word(reference.seed_words(SEED), row, column, DELAY_PAIR) == word
+    own = table[0] + (word >> (33 - (len(table) - 1).bit_length()))
+    assert look_up(table, word) != own == look_up(table, word - 1)
 
 
 def test_rare_counts_and_connections_are_where_they_are_said_to_be():

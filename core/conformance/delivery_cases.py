@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .cases import MIXED_DELAYS, SLOTS, Case, DelayTable, Pattern
-from .rare import LAST
+from synjit.reference.delays import DELAY_PAIR
+
+from .cases import MIXED_DELAYS, SLOTS, Case, DelayTable, Pattern, delay_words_of
+from .rare import LAST, limit_word, place_of_word
 from .rule_cases import full_rules_of_blocks, quick_rules_of_blocks
 
 # Chunks from 1024 rows to 2**14; holes; columns of no connections.
@@ -62,6 +64,17 @@ def quick_deliveries(dtype: str) -> Iterator[Case]:
     yield from quick_rules_of_blocks(_case(dtype, (2301, 40), now=31))
     for pattern in _PATTERNS[:2]:
         yield _case(dtype, (1, 5), ((0.5,),), pattern=pattern)
+    tables: tuple[DelayTable, ...] = ("normal", "random")
+    for delays in tables:
+        yield _at_limit(_case(dtype, (1, 5), ((1.0,),), delays=delays, pattern="all"))
+
+
+def _at_limit(like: Case) -> Case:
+    """Ask for a row in which the delay of the first column is at a bucket's limit."""
+    word = limit_word(delay_words_of(like.delays))
+    origin = place_of_word(like.seed, word, pair=DELAY_PAIR)
+    about = "a word of the delays is the first beyond its bucket's own"
+    return replace(like, origin=origin, about=about)
 
 
 def full_deliveries(dtype: str) -> Iterator[Case]:

@@ -31,15 +31,30 @@ def tail_word(octave: int, sign: int) -> int:
     return low if sign > 0 else (1 << 31) | max(high, 0)
 
 
-def place_of_word(seed: int, word: int, room: int = 64) -> tuple[int, int]:
-    """Find a (row, column) whose weight is made of this uniform word.
+def limit_word(table: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> int:
+    """Give a uniform word that is the first to have its bucket's other delay.
+
+    It is equal to the number of the bucket's own words; the other delay is not 0.
+    """
+    bits = int(len(table) - 1).bit_length() - 1
+    for own, bucket in enumerate(table[1:].tolist()):
+        limit, alias = bucket >> bits, bucket & (2**bits - 1)
+        if alias not in {0, own}:
+            return own << (32 - bits) | limit
+    raise ValueError("no bucket of the table has another delay than its own")
+
+
+def place_of_word(
+    seed: int, word: int, room: int = 64, pair: int = draw.WEIGHT_PAIR
+) -> tuple[int, int]:
+    """Find a (row, column) whose weight, or delay, is made of this uniform word.
 
     Every column has such a row, half of them within the numbers that rows may have;
-    ``room`` rows after it are, too.
+    ``room`` rows after it are, too. ``pair`` says what the word is for.
     """
     words = reference.seed_words(seed)
     columns = np.arange(64, dtype=np.uint32)
-    w0, w1 = threefry2x32(words, (columns, draw.WEIGHT_PAIR))
+    w0, w1 = threefry2x32(words, (columns, pair))
     odd = np.array(draw.WEIGHT_MULTIPLIERS, np.uint32)
     undo = draw.inverse_mod_2_32(odd)
     x = _undo_shift(np.full(64, word, np.uint32), draw.WEIGHT_SHIFTS[3])
