@@ -2,7 +2,7 @@
 """Everything worth doing with a real GPU, in one go and within ten minutes.
 
 Conformance, all quick cases; the same bits 100 times; connections per second; the
-stored matrix, through jax.experimental.sparse and as an event-driven gather; another
+microcircuit; the stored matrix, through jax.experimental.sparse and as an event-driven gather; another
 package's kernels and compute-sanitizer, where they are. A short table is printed and
 all of it written as JSON, part by part, so that being cut off loses only the rest.
 
@@ -238,6 +238,21 @@ def other_package(session: Session) -> Any:
     return found
 
 
+def microcircuit(session: Session) -> Any:
+    """Simulate the cortical microcircuit, whose steps are one launch of ours each."""
+    from synjit import demo
+
+    size, backend = (1.0, 1000, 200), BACKEND
+    if session.rehearsal:  # kernels inside of jax.shard_map cannot be interpreted
+        size, backend = (0.01, 20, 10), "numba"
+    with jax.default_device(session.device):
+        activity = demo.simulate(*size, backend=backend)
+    return {
+        "s a biological second": round(activity.wall_seconds / size[1] * 1000, 2),
+        "spikes": int(activity.counts.sum()),  # 249,442 on a CPU
+    }
+
+
 def sanitize(session: Session) -> str:
     """Run small products under compute-sanitizer, if it is there."""
     sanitizer = shutil.which("compute-sanitizer")
@@ -264,7 +279,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu_device.json"))
     given = parser.parse_args()
     session = Session("cpu" if given.rehearse else "cuda", given.out)
-    for run in (conform, throughput, repeat, stored, other_package, sanitize):
+    parts = conform, throughput, microcircuit, repeat, stored, other_package, sanitize
+    for run in parts:
         session.part(run.__name__, functools.partial(run, session))
     seconds = time.monotonic() - session.start
     print(f"{session.results['device']}: {seconds:.0f} s, written to {given.out}")
