@@ -13,8 +13,3 @@ def long_unless(short: Callable[[int, Any], bool], cases: Iterable[Any]) -> list
         case if short(i, case) else pytest.param(case, marks=pytest.mark.long)
         for i, case in enumerate(cases)
     ]
-
-
-def one_in(every: int) -> Callable[[int, Any], bool]:
-    """Choose one case in so many."""
-    return lambda i, _: i % every == 0

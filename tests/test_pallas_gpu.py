@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
-from long import long_unless, one_in
+from long import long_unless
 
 import synjit
 from synjit import FixedOutDegree, conformance, dispatch, reference
@@ -76,7 +76,13 @@ def describe(case: Case) -> str:
     return f"{case.product}-{rule}-{case.shape}-{direction}-{case.batch}-{case.table}"
 
 
-@pytest.mark.parametrize("case", long_unless(one_in(4), CASES), ids=describe)
+# Each product and direction; batches, tables and rules.
+SHORT = {0, 2, 8, 9, 12, 14, 19, 24, 25}
+
+
+@pytest.mark.parametrize(
+    "case", long_unless(lambda i, _: i in SHORT, CASES), ids=describe
+)
 def test_conforms_when_interpreted(case):
     assert conformance.check(NAME, case) == ""
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
-from long import long_unless, one_in
+from long import long_unless
 
 import synjit
 from synjit import FixedOutDegree, Problem, conformance, dispatch, gate, reference
@@ -95,7 +95,11 @@ def differences(case, got):
 # --- the same bits ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", long_unless(one_in(4), CASES), ids=repr)
+# Each product and direction; batches, tables and rules.
+SHORT = {0, 5, 6, 8, 10, 20, 21}
+
+
+@pytest.mark.parametrize("case", long_unless(lambda i, _: i in SHORT, CASES), ids=repr)
 def test_conforms_interpreted(case):
     assert conformance.check("pallas_tpu", case) == ""
 
