@@ -45,6 +45,7 @@ def test_coba(run):
     assert f"{names['raster'].sum()} spikes" in told
 
 
+@pytest.mark.long
 def test_brunel(run):
     names, told = run("brunel.py", "--neurons 250 --duration 20")
     for matrix, sources in ((names["E"], 20), (names["I"], 5)):
@@ -66,6 +67,7 @@ def test_sweep(run):
     np.testing.assert_allclose(alone, rates[1, 1], rtol=1e-6)
 
 
+@pytest.mark.long
 def test_train(run):
     names, told = run("train.py", "--hidden 60 --updates 60")
     losses = names["losses"]
