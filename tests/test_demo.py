@@ -273,6 +273,7 @@ def test_a_spike_arrives_by_the_delays_of_its_synapses():
     assert arrived > 20
 
 
+@pytest.mark.long
 def test_poisson_input_on_several_devices(activity):
     one, two = (
         simulate(**SMALL, seed=1, devices=devices, background="poisson")

@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from long import long_unless
 
 import synjit
 
@@ -140,7 +141,14 @@ def test_every_public_name_is_in_the_reference_of_functions():
     assert sorted(listed) == sorted(set(synjit.__all__) - others)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+LONG = {"training.md", "what-it-does.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    long_unless(lambda _, page: page.name not in LONG, PAGES),
+    ids=lambda page: page.name,
+)
 def test_the_page_runs(page):
     assert run_blocks(page, dict(GIVEN.get(page.name, {})))
 

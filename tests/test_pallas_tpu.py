@@ -129,6 +129,7 @@ def test_rows_and_columns_up_to_the_last():
     assert (np.asarray(got) == np.where(connected, z, reference.ABSENT)).all()
 
 
+@pytest.mark.long
 def test_no_two_blocks_write_one_place(monkeypatch):
     from jax._src.pallas.mosaic.interpret import interpret_pallas_call
 
