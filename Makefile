@@ -88,15 +88,15 @@ release-check: $(RELEASE)/ready
 # What ``make test`` leaves out: most of the interpreted kernels' cases and of the meshes,
 # the short statistics, kernels that are compiled again, orders of transformations.
 test-long: $(VENV)/ready
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m long
-	@$(MAKE) --no-print-directory orders EVERY=89
+	@SYNJIT_ORDERS_EVERY=89 $(BIN)/python -m pytest --numprocesses $(JOBS) \
+	  --dist worksteal -m long
 
 # EVERY=89 for all orders of two, and one in 89 of those of three (minutes).
 EVERY ?= 1
 orders: $(VENV)/ready
 	@echo "== orders of two and of three transformations"
 	@SYNJIT_ORDERS_EVERY=$(EVERY) $(BIN)/python -m pytest --numprocesses $(JOBS) \
-	  --dist worksteal tests/test_transform_orders.py
+	  --dist worksteal -m long tests/test_transform_orders.py
 
 # FILE=reference for those of some files.
 faults: $(VENV)/ready

@@ -22,11 +22,12 @@ import synjit
 SHAPE = (3, 4)
 SEEDS, PROB = (3, 4), 0.6
 BATCH = 2  # of a vmap, and the number of devices of a mesh
+
+pytestmark = pytest.mark.long
+
 # Of depth two and of depth three one in so many are tried: primes, so that every
 # transformation has its turn in every place.
 ASKED = os.environ.get("SYNJIT_ORDERS_EVERY", "")
-# ``make orders`` asks; without it they are long.
-pytestmark = [] if ASKED else [pytest.mark.long]
 EVERY_SECOND, EVERY_THIRD = (1, int(ASKED)) if ASKED else (11, 347)
 X = {
     "v": np.array([0.5, -1.0, 2.0, 0.3]),

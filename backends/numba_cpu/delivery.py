@@ -254,8 +254,10 @@ def _add_met_once(
         Of ``list_connections``; of the others, those first.
     met, down
         Of ``_count``. If ``met`` is empty, no cell is met twice.
-    ring_place, loc, scale, ring
-        As of ``deliver_tile``.
+    ring_place
+        As of ``deliver``, with the stride of the cells before the entries of a slot.
+    loc, scale, ring
+        As of ``deliver``.
     hashes, places, values : uint32, int64 and float arrays (STEP,)
 
     Returns
