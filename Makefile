@@ -42,7 +42,7 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("synjit needs Python 3.11 or newer, and this is %d.%d: say make PYTHON=python3.12" % v)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev \
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --group dev \
 	  --editable . --editable examples/synjit-xla
 	@touch $@
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from long import long_unless
 
 import synjit
 from synjit.demo import microcircuit
@@ -61,7 +62,10 @@ def bits(array):
     return np.asarray(array).view(np.uint32)
 
 
-@pytest.fixture(params=ALL)
+LONG = "transposed", "blocks transposed", "fixed out-degree"  # others have these
+
+
+@pytest.fixture(params=long_unless(lambda _, name: name not in LONG, ALL))
 def matrix(request):
     return ALL[request.param]
 
@@ -271,6 +275,7 @@ def test_a_column_of_a_huge_matrix():
     assert asked == 1.0
 
 
+@pytest.mark.long
 def test_degrees_of_the_microcircuit():
     network = microcircuit.build(scale=0.1, seed=1)
     count = len(network.sizes)

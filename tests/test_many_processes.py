@@ -67,6 +67,7 @@ def test_several_processes_give_the_spikes_of_one(processes):
     assert f"{right.counts.sum()} spikes, {digest(right)}" in text
 
 
+@pytest.mark.long
 def test_if_a_process_dies_the_others_end_with_an_error_within_seconds():
     long = given(local=3, heartbeat=5, scale=0.01, duration=10**7, transient=0)
     cluster = start("cluster.py", *long)

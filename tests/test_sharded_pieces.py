@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 import test_sharding as in_one_piece
+from long import long_unless
 
 import synjit
 from synjit import cut
@@ -23,6 +24,7 @@ CASES = [
     ("blocks", (4,), ROWS, 1, (4, 2)),
     ("blocks", (4, 2), BOTH, 1, (4, 2)),
 ]
+SHORT = {1, 3, 7}
 
 
 @pytest.fixture
@@ -42,8 +44,9 @@ def pieces(S):
     return tuple(len(S.columns.pieces(i)) for i in range(len(S.columns.groups)))
 
 
-@pytest.mark.parametrize(("name", "shape", "axes", "number", "wanted"), CASES)
-def test_all_products_and_gradients(shares, name, shape, axes, number, wanted):
+@pytest.mark.parametrize("case", long_unless(lambda i, _: i in SHORT, CASES))
+def test_all_products_and_gradients(shares, case):
+    name, shape, axes, number, wanted = case
     in_one_piece.whole(name)
     shares(number)
     make, mesh = in_one_piece.MAKERS[name], in_one_piece.mesh(shape)

@@ -199,7 +199,8 @@ def _window(
     columns = left + np.arange(n, dtype=np.uint32)
     result = np.full(shape, reference.ABSENT, np.int32)
     length = 1 << c.log2_chunk
-    at_once = max(1, BLOCK // (length * n)) * length
+    chunks = -(-(top + m) // length) - top // length
+    at_once = min(chunks, max(1, BLOCK // (length * n))) * length
     for start in range(top // length * length, top + m, at_once):
         low, high = max(start, top), min(start + at_once, top + m)
         if at_once == length:  # one chunk, which may be far longer than the window
