@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from . import reference
+from .hookspecs import matrix_of_block
 
 if TYPE_CHECKING:
-    from .hookspecs import Grid
+    from .hookspecs import Grid, Matrix, Problem
 
 Z_UNIT = 2.0**-reference.normal.UNIT_BITS
 
@@ -43,6 +44,35 @@ def entries(loc: jax.Array, scale: jax.Array, z: jax.Array) -> jax.Array:
     there = number > -(2.0**30)
     rest = jnp.where(there, number * loc.dtype.type(Z_UNIT), 0)
     return ones + jnp.where(there, scale * rest, 0)
+
+
+def weigh_blocks(
+    problem: Problem,
+    matrix: Matrix,
+    x: jax.Array,
+    loc: jax.Array,
+    scale: jax.Array,
+    product: Callable[[Problem, Matrix, jax.Array], Sequence[jax.Array]],
+) -> jax.Array:
+    """Make every block of a grid a product of its own, weigh it, and add blocks up.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of "weighted"; ``matrix`` and ``x`` are of the whole, ``loc`` and ``scale`` of
+        each block.
+    product : callable
+        Gives N and Z of the problem, the matrix and the part of x of a block.
+    """
+    grid = problem.grid
+
+    def of_block(i: int) -> jax.Array:
+        part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
+        own = matrix_of_block(problem, matrix, i)
+        n, z = product(problem.of_block(i), own, part)
+        return weigh(loc[i], scale[i], n, z)
+
+    return add_blocks(grid, of_block)
 
 
 def add_blocks(grid: Grid, of_block: Callable[[int], jax.Array]) -> jax.Array:

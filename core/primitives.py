@@ -25,8 +25,8 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
 from . import dispatch
-from .combine import add_blocks, weigh
-from .hookspecs import PLATFORMS, Matrix, Problem, matrix_of_block
+from .combine import weigh_blocks
+from .hookspecs import PLATFORMS, Matrix, Problem
 
 X, LOC, SCALE = 4, 5, 6  # operands after those of the matrix
 
@@ -68,17 +68,13 @@ def _of_sums(*operands: Any, problem: Problem, backend: str | None) -> jax.Array
     """``weighted``, made of sums that vary with the weights and the vector."""
     matrix, (x, loc, scale) = Matrix(*operands[:X]), operands[X:]
     floating = jnp.issubdtype(x.dtype, jnp.floating)
-    grid = problem.grid
 
-    def of_block(i: int) -> jax.Array:
-        own = problem.of_block(i)
+    def sums(own: Problem, block: Matrix, part: jax.Array) -> Sequence[jax.Array]:
         if floating:
             own = replace(own, dtype=problem.dtype)
-        part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
-        sums = product(matrix_of_block(problem, matrix, i), part, own, backend)
-        return weigh(loc[i], scale[i], *sums)
+        return product(block, part, own, backend)
 
-    return add_blocks(grid, of_block)
+    return weigh_blocks(problem, matrix, x, loc, scale, sums)
 
 
 def bind(

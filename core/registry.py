@@ -19,7 +19,7 @@ import jax
 import pluggy
 
 from . import hookspecs
-from .combine import add_blocks, weigh
+from .combine import weigh_blocks
 from .hookspecs import (
     CONTRACT,
     PLATFORMS,
@@ -27,7 +27,6 @@ from .hookspecs import (
     Backend,
     Matrix,
     Problem,
-    matrix_of_block,
 )
 from .settings import unchanged_configuration, usual_settings
 
@@ -120,26 +119,8 @@ class Registered:
             return self._trace(self.hook.synjit_product, problem, matrix, *operands)
         if self.supports_weighted:
             return self._trace(self.hook.synjit_weighted, problem, matrix, *operands)
-        return [self._block_by_block(problem, matrix, *operands)]
-
-    def _block_by_block(
-        self,
-        problem: Problem,
-        matrix: Matrix,
-        x: jax.Array,
-        w_loc: jax.Array,
-        w_scale: jax.Array,
-    ) -> jax.Array:
-        """Make every block of a grid a product of its own."""
-        grid = problem.grid
-
-        def of_block(i: int) -> Any:
-            part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
-            own = matrix_of_block(problem, matrix, i)
-            sums = self.call(problem.of_block(i), own, part)
-            return weigh(w_loc[i], w_scale[i], *sums)
-
-        return add_blocks(grid, of_block)
+        x, loc, scale = operands
+        return [weigh_blocks(problem, matrix, x, loc, scale, self.call)]
 
     def _trace(
         self, hook: Any, problem: Problem, matrix: Matrix, *operands: Any

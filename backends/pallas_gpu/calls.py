@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from synjit.combine import add_blocks, weigh
+from synjit.combine import add_blocks, weigh, weigh_blocks
 from synjit.draw_jax import BASE, LIMITS
-from synjit.hookspecs import matrix_of_block, matrix_of_one_block
+from synjit.hookspecs import matrix_of_one_block
 from synjit.reference import draw
 
 from . import dense as dense_kernel
@@ -93,17 +93,10 @@ def weighted(
     Where there are several, they are listed, dense ones too: a launch costs more than
     probing could save.
     """
-    grid = problem.grid
-    sums = _scatter_blocks(problem, matrix, x) if lists_at_once(problem) else None
-
-    def of_block(i: int) -> jax.Array:
-        if sums is not None:
-            return weigh(w_loc[i], w_scale[i], *sums[i])
-        part = x if problem.transpose else x[grid.window(grid.blocks[i])[1]]
-        own = matrix_of_block(problem, matrix, i)
-        return weigh(w_loc[i], w_scale[i], *product(problem.of_block(i), own, part))
-
-    return add_blocks(grid, of_block)
+    if not lists_at_once(problem):
+        return weigh_blocks(problem, matrix, x, w_loc, w_scale, product)
+    sums = _scatter_blocks(problem, matrix, x)
+    return add_blocks(problem.grid, lambda i: weigh(w_loc[i], w_scale[i], *sums[i]))
 
 
 def probes_rows(problem: Problem) -> bool | None:
