@@ -95,11 +95,17 @@ def microcircuit(devices: int) -> tuple[int, int, float, float]:
     return exchanged_bytes(compiled.as_text()), memory, own, listed
 
 
-def working_memory(devices: int, neurons: int = 1 << 24) -> int:
-    """Bytes that a device works in for a product of events, kernels included."""
+def memory_of_product(devices: int, neurons: int = 1 << 24) -> int:
+    """Bytes of a device for a product of few events, arguments and result included.
+
+    To what XLA states come the kernel's accumulators, of every row where a chunk has
+    them all, as here. (Its list of the events is 4 bytes for each.)
+    """
     program, _ = _large_product(devices, neurons)
-    size: int = program.memory_analysis().temp_size_in_bytes
-    return size
+    sizes = program.memory_analysis()
+    size: int = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    size += sizes.temp_size_in_bytes
+    return size + KERNEL_SUMS * neurons // devices
 
 
 def _large_product(devices: int, neurons: int) -> tuple[Any, Any]:
@@ -111,6 +117,9 @@ def _large_product(devices: int, neurons: int) -> tuple[Any, Any]:
     sharding = whole.columns.sharding()
     x = jax.ShapeDtypeStruct((whole.shape[1],), bool, sharding=sharding)
     return jax.jit(lambda x: whole @ x).lower(x).compile(), whole.columns
+
+
+KERNEL_SUMS = 8  # bytes of the accumulators of a row
 
 
 # --- measured ---------------------------------------------------------------------
@@ -228,14 +237,19 @@ def finding(machine: Machine, neurons: float, parts: int) -> float:
 
 
 def product_memory(neurons: float, parts: int) -> float:
-    """Bytes that a device works in: bits of all, flags and numbers of a piece, sums.
+    """Bytes of a device: events, result and accumulators of its own neurons, and more.
 
-    A kernel has sums; with pieces there are those of a piece and of all pieces too.
+    On several devices there are the bits of all, and the flags of a piece, for which
+    there is room in the memory of the result while they are no more; a result that has
+    yet to lose what fills it up or, with pieces, N and Z of a piece and of all pieces,
+    in part where the result will be.
     """
-    columns = unpacked(neurons, parts)
-    sums = 8 if columns == neurons else 24
-    bits = neurons / 8 if parts > 1 else 0
-    return bits + 5 * columns + sums * neurons / parts
+    own, columns = neurons / parts, unpacked(neurons, parts)
+    size = (1 + 4 + KERNEL_SUMS) * own
+    if parts > 1:
+        size += neurons / 8 + (columns if columns > 4 * own else 0)
+        size += (4 if columns == neurons else 12) * own
+    return size
 
 
 def fitted(measured: dict[int, float]) -> Machine:
@@ -258,7 +272,7 @@ def main() -> None:
         )
     print("\n| devices | pieces | memory, MB | bytes a neuron | model |")
     for devices in (1, 2, 4, 8, 16, 32, 64):
-        memory, own = working_memory(devices), (1 << 24) / devices
+        memory, own = memory_of_product(devices), (1 << 24) / devices
         pieces = (1 << 24) / unpacked(1 << 24, devices)
         model = product_memory(1 << 24, devices)
         print(

@@ -42,7 +42,7 @@ def test_the_memory_of_a_large_product():
         assert predicted == pytest.approx(model, abs=0.06)
         assert model == pytest.approx(of_own, rel=0.12)
     for line in (lines[0], lines[3]):
-        counted = scaling.working_memory(int(line[0])) / 1e6
+        counted = scaling.memory_of_product(int(line[0])) / 1e6
         assert counted == pytest.approx(line[2], rel=0.1)  # XLA's, by its version
 
 

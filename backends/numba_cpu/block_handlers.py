@@ -19,21 +19,13 @@ from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import events as kernels
 from . import partition as p
-from .chunks import list_active, pair_range
+from .chunks import pair_range
 from .draw import Matrix, count_limits, typical_connections
-from .frame import (
-    BUFFER_DATA,
-    argument,
-    array,
-    attribute,
-    dimension,
-    is_handshake,
-    result,
-    word,
-)
-from .intrinsics import free, malloc, pointer_at, stack_words
+from .errors import out_of_memory
+from .frame import argument, array, attribute, dimension, is_handshake, result
+from .intrinsics import free, stack_words
 from .naming import named_after
-from .operands import LIST_END
+from .operands import accumulators_of, list_of, make_list
 from .out_degree import is_fixed
 from .threads import available_threads, in_parts
 from .weights import HELD
@@ -41,7 +33,7 @@ from .weights import HELD
 u32 = np.uint32
 
 # Results after y: scratch memory.
-PARTITION, SCANS, PARTS, SUMS, ACTIVE = 1, 2, 3, 4, 5
+PARTITION, SCANS, PARTS = 1, 2, 3
 # A place: the rows and the columns of the whole that a block takes up, and where its
 # table begins, and how many words it has.
 ROW, ROWS, COLUMN, COLUMNS, TABLE, TABLE_WORDS, PLACE_WORDS = 0, 1, 2, 3, 4, 5, 6
@@ -60,22 +52,23 @@ TOUCHED = HELD  # rows in a list, at most
 TOUCHED_COST = 16
 
 
-def scratch_sizes(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
+def scratch_sizes(rows: tuple[int, ...], blocks: int) -> list[int]:
     """Sizes of the scratch memory in words, for groups of rows of these lengths."""
     parts = sum((length >> MIN_LOG2_CHUNK) + 2 for length in rows)
-    return [
-        2 * p.PARTITION_WORDS,
-        SCAN_WORDS * blocks,
-        PART_WORDS * parts,
-        2 * max(rows) * batch,
-        n + LIST_END,
-    ]
+    return [2 * p.PARTITION_WORDS, SCAN_WORDS * blocks, PART_WORDS * parts]
 
 
 @njit(forceinline=True)
-def _scratch(frame, i):
+def scratch(frame, i):
+    """Give the words of a piece of scratch memory."""
     buffer = result(frame, i)
     return array(buffer, u32, dimension(buffer, 0))
+
+
+@njit(forceinline=True)
+def partition_of(frame):
+    """Give what the parts share."""
+    return scratch(frame, PARTITION).view(np.int64)
 
 
 @njit(forceinline=True)
@@ -209,7 +202,7 @@ def _blocks(dtype):
         seeds, origins, connectivities, places = matrices(frame)
         flags, _, batch = events(frame)
         place = row_of(places, b, PLACE_WORDS)
-        scan = row_of(_scratch(frame, SCANS), b, SCAN_WORDS)
+        scan = row_of(scratch(frame, SCANS), b, SCAN_WORDS)
         low, high = np.int64(part[LOW]), np.int64(part[HIGH])
         row = np.int64(place[ROW])
         y = array(result(frame, 0), dtype, (row + high) * batch)[(row + low) * batch :]
@@ -220,7 +213,8 @@ def _blocks(dtype):
         # of its terms are, of a negative or zero w_loc and a negative w_scale.
         can_skip = not is_first and zero == 0 and (is_solid or np.signbit(zero))
         gives_solid = not np.signbit(loc) or (loc < 0 and not np.signbit(scale))
-        active = _scratch(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
+        active = list_of(partition_of(frame))
+        active = active[np.int64(scan[BEGIN]) : np.int64(scan[END])]
         if active.size == 0:
             if is_first:
                 y[:] = zero
@@ -267,15 +261,10 @@ def _blocks(dtype):
     @njit
     @named_after(dtype)
     def run_part(frame, part, slot, fresh):
-        partition = _scratch(frame, PARTITION).view(np.int64)
-        size = partition[p.SUM_WORDS]
-        address = word(result(frame, SUMS), BUFFER_DATA)
-        if slot > 0:
-            address = partition[p.PRIVATE] + (slot - 1) * 8 * size
-        both = carray(pointer_at(address, np.int64), (size,))
+        both = accumulators_of(partition_of(frame), slot, np.int64, 8)
         if fresh:
             both[:] = 0
-        own = row_of(_scratch(frame, PARTS), part, PART_WORDS)
+        own = row_of(scratch(frame, PARTS), part, PART_WORDS)
         first, is_solid = np.int64(own[FIRST]), False
         for b in range(first, np.int64(own[LAST])):
             is_solid = add_block(frame, b, own, b == first, is_solid, both)
@@ -284,31 +273,37 @@ def _blocks(dtype):
 
     @njit
     @named_after(dtype)
-    def call(frame):
+    def multiply(frame):
+        """Go through the active columns; says whether there was memory for it."""
         _, origins, connectivities, places = matrices(frame)
-        flags, n, batch = events(frame)
-        active, scans = _scratch(frame, ACTIVE), _scratch(frame, SCANS)
-        n_active = list_active(flags, batch, n, active)
-        connections = scan_blocks(connectivities, places, active[:n_active], scans)
+        _, _, batch = events(frame)
+        partition, scans = partition_of(frame), scratch(frame, SCANS)
+        connections = scan_blocks(connectivities, places, list_of(partition), scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
-        parts = _scratch(frame, PARTS)
+        parts = scratch(frame, PARTS)
         n_parts = cut_rows(origins, connectivities, places, scans, threads, parts)
         threads, longest = min(threads, n_parts), 0
         for i in range(n_parts):
             part = row_of(parts, i, PART_WORDS)
             longest = max(longest, np.int64(part[HIGH]) - np.int64(part[LOW]))
-        partition = _scratch(frame, PARTITION).view(np.int64)
-        partition[p.SUM_WORDS] = longest * batch
-        partition[p.PRIVATE] = 0
-        if threads > 1:
-            partition[p.PRIVATE] = malloc((threads - 1) * 8 * partition[p.SUM_WORDS])
-            if partition[p.PRIVATE] == 0:
-                threads = 1
+        if not p.make_sums(longest * batch, threads, partition):
+            return False
         run(frame, n_parts, threads)
-        if partition[p.PRIVATE] != 0:
-            free(partition[p.PRIVATE])
+        free(partition[p.SUMS])
+        return True
+
+    @njit
+    @named_after(dtype)
+    def call(frame):
+        flags, n, batch = events(frame)
+        partition = partition_of(frame)
+        if not make_list(flags, batch, n, partition):
+            return out_of_memory(frame)
+        done = multiply(frame)
+        free(partition[p.LIST])
+        return 0 if done else out_of_memory(frame)
 
     return call
 
@@ -318,13 +313,9 @@ _call_32, _call_64 = _blocks(np.float32), _blocks(np.float64)
 
 def blocks_float32(frame):
     """Result y (m, batch)."""
-    if not is_handshake(frame):
-        _call_32(frame)
-    return 0
+    return 0 if is_handshake(frame) else _call_32(frame)
 
 
 def blocks_float64(frame):
     """Result y (m, batch)."""
-    if not is_handshake(frame):
-        _call_64(frame)
-    return 0
+    return 0 if is_handshake(frame) else _call_64(frame)

@@ -57,9 +57,7 @@ def weighted(
         results = (out, _workspace(problem))
         return _call(_handler(problem), problem, results, *one, x, w_loc, w_scale)[0]
     places = places_of(problem)
-    sizes = scratch_sizes(
-        problem.grid.rows, problem.shape[1], len(places), problem.batch
-    )
+    sizes = scratch_sizes(problem.grid.rows, len(places))
     scratch = (jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes)
     operands = (*matrix, x, w_loc, w_scale, places)
     return _call(f"blocks_{problem.dtype}", problem, (out, *scratch), *operands)[0]
@@ -90,11 +88,7 @@ def _like_rows(problem: Problem) -> jax.ShapeDtypeStruct:
 
 def _workspace(problem: Problem) -> jax.ShapeDtypeStruct:
     words = workspace_words(
-        problem.product,
-        problem.shape,
-        problem.transpose,
-        problem.batch,
-        np.dtype(problem.dtype).itemsize,
+        problem.product, problem.shape, problem.transpose, problem.batch
     )
     return jax.ShapeDtypeStruct((words,), jnp.uint32)
 

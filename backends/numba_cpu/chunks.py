@@ -186,6 +186,23 @@ def _short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
     return kept
 
 
+@njit(forceinline=False, _nrt=False)
+def count_active(flags, batch, items):
+    """Count the items (rows of ``flags``) with any event in the batch."""
+    prefer_wide_vectors()
+    count = u32(0)
+    if batch == 1:
+        for i in range(np.uint64(items)):
+            count += u32(flags[i] != 0)
+        return np.int64(count)
+    for i in range(items):
+        anything = False
+        for b in range(batch):
+            anything |= flags[i * batch + b] != 0
+        count += u32(anything)
+    return np.int64(count)
+
+
 @njit
 def _any(packed):
     found = np.uint64(0)

@@ -9,8 +9,9 @@ import numpy as np
 
 from synjit.hookspecs import Matrix, Problem
 
+from .block_handlers import scratch_sizes
 from .calls import places_of
-from .delivery_handlers import RING_IN, scratch
+from .delivery_handlers import RING_IN
 from .ffi import target
 
 
@@ -26,7 +27,7 @@ def deliver(
 ) -> jax.Array:
     """The ring with what events add to it, in its own memory where that may be."""
     grid = problem.grid
-    sizes = scratch(grid.rows, problem.shape[1], len(grid.blocks), problem.batch)
+    sizes = scratch_sizes(grid.rows, len(grid.blocks))
     results = (
         jax.ShapeDtypeStruct(ring.shape, ring.dtype),
         *(jax.ShapeDtypeStruct((size,), jnp.uint32) for size in sizes),

@@ -28,41 +28,32 @@ from .block_handlers import (
     LIMITS,
     LOW,
     PART_WORDS,
+    PARTS,
     PLACE_WORDS,
     ROW,
     SCAN_WORDS,
+    SCANS,
     cut_rows,
+    partition_of,
     row_of,
     scan_blocks,
-    scratch_sizes,
+    scratch,
     table_of,
 )
-from .chunks import list_active
 from .delivery import deliver
 from .draw import Matrix
 from .errors import out_of_memory
 from .frame import argument, array, dimension, is_handshake, result
-from .intrinsics import stack_words
+from .intrinsics import free, stack_words
 from .naming import named_after
+from .operands import list_of, make_list
 from .threads import available_threads, in_parts
 
 u32 = np.uint32
 
 # Operands after those of ``block_handlers``, and results.
 DELAYS, DELAY_PLACES, RING_IN, NOW = 8, 9, 10, 11
-RING, FAILED, SCANS, PARTS, ACTIVE = 0, 1, 2, 3, 4
-
-
-def scratch(rows: tuple[int, ...], n: int, blocks: int, batch: int) -> list[int]:
-    """Sizes of the scratch memory in words, for groups of rows of these lengths."""
-    _, scans, parts, _, active = scratch_sizes(rows, n, blocks, batch)
-    return [1, scans, parts, active]
-
-
-@njit(forceinline=True)
-def _words(frame, i):
-    buffer = result(frame, i)
-    return array(buffer, u32, dimension(buffer, 0))
+RING = 0
 
 
 def _delivery(dtype):
@@ -83,8 +74,9 @@ def _delivery(dtype):
         place = row_of(
             array(argument(frame, 7), np.int32, (b + 1) * PLACE_WORDS), b, PLACE_WORDS
         )
-        scan = row_of(_words(frame, SCANS), b, SCAN_WORDS)
-        active = _words(frame, ACTIVE)[np.int64(scan[BEGIN]) : np.int64(scan[END])]
+        scan = row_of(scratch(frame, SCANS), b, SCAN_WORDS)
+        active = list_of(partition_of(frame))
+        active = active[np.int64(scan[BEGIN]) : np.int64(scan[END])]
         if active.size == 0:
             return True
         # The list has columns of the whole: so must the window begin.
@@ -131,36 +123,45 @@ def _delivery(dtype):
     @njit
     @named_after(dtype)
     def run_part(frame, part, slot, fresh):
-        own = row_of(_words(frame, PARTS), part, PART_WORDS)
+        own = row_of(scratch(frame, PARTS), part, PART_WORDS)
         low, high = np.int64(own[LOW]), np.int64(own[HIGH])
         for b in range(np.int64(own[FIRST]), np.int64(own[LAST])):
             if not add_block(frame, b, low, high):
-                _words(frame, FAILED)[0] = 1
+                partition_of(frame)[p.FAILED] = 1
 
     run = in_parts(run_part)
 
     @njit
     @named_after(dtype)
-    def call(frame):
+    def deliver_all(frame):
+        """Go through the active columns; says whether there was memory for it."""
         n_blocks = dimension(argument(frame, 0), 0)
         origins = array(argument(frame, 1), u32, 2 * n_blocks)
         connectivities = array(argument(frame, 2), u32, CONNECTIVITY_WORDS * n_blocks)
         places = array(argument(frame, 7), np.int32, PLACE_WORDS * n_blocks)
-        flags, n, batch = events(frame)
-        active, scans = _words(frame, ACTIVE), _words(frame, SCANS)
-        n_active = list_active(flags, batch, n, active)
-        connections = scan_blocks(connectivities, places, active[:n_active], scans)
-        if n_active == 0:
-            return 0
+        _, _, batch = events(frame)
+        partition, scans = partition_of(frame), scratch(frame, SCANS)
+        connections = scan_blocks(connectivities, places, list_of(partition), scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
-        parts = _words(frame, PARTS)
+        parts = scratch(frame, PARTS)
         n_parts = cut_rows(origins, connectivities, places, scans, threads, parts)
-        failed = _words(frame, FAILED)
-        failed[0] = 0
+        partition[p.FAILED] = 0
         run(frame, n_parts, min(threads, n_parts))
-        return out_of_memory(frame) if failed[0] != 0 else 0
+        return partition[p.FAILED] == 0
+
+    @njit
+    @named_after(dtype)
+    def call(frame):
+        flags, n, batch = events(frame)
+        partition, done = partition_of(frame), True
+        if not make_list(flags, batch, n, partition):
+            return out_of_memory(frame)
+        if partition[p.ACTIVE] > 0:
+            done = deliver_all(frame)
+        free(partition[p.LIST])
+        return 0 if done else out_of_memory(frame)
 
     return call
 

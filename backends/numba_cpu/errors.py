@@ -36,8 +36,6 @@ def out_of_memory(frame):
     arguments = stack_address(4)
     store_word(arguments, CREATE_SIZE)
     store_word(arguments + 8, 0)
-    store_word(
-        arguments + 16, text_address("synjit has no memory to list connections in")
-    )
+    store_word(arguments + 16, text_address("synjit has no memory to work in"))
     store_word(arguments + 24, RESOURCE_EXHAUSTED)
     return call_address(word(word(frame, FRAME_API), API_ERROR_CREATE), arguments)

@@ -12,8 +12,9 @@ from numba import njit
 
 from . import events as kernels
 from . import partition as p
-from .chunks import chunk_range, list_active
+from .chunks import chunk_range
 from .draw import typical_connections
+from .errors import out_of_memory
 from .frame import (
     FLOAT32,
     argument,
@@ -27,9 +28,10 @@ from .frame import (
 )
 from .intrinsics import free
 from .operands import (
-    LIST_END,
     accumulators_of,
     bounds_words,
+    list_of,
+    make_list,
     matrix_of,
     share,
     tile_of,
@@ -110,18 +112,19 @@ def _parse(frame):
     operand, out = argument(frame, 4), result(frame, 0)
     n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
     flags = array(operand, np.uint8, n * batch)
-    partition, words = workspace_of(frame, _workspace(frame))
-    return matrix_of(frame), flags, batch, m, n, partition, words[2 * m * batch :]
+    partition, _ = workspace_of(frame, _workspace(frame))
+    return matrix_of(frame), flags, batch, m, n, partition
 
 
 @njit
 def _run_part(frame, part, slot, fresh):
-    matrix, flags, batch, m, _, partition, active = _parse(frame)
+    matrix, flags, batch, m, _, partition = _parse(frame)
     first, depth, low, high, split = tile_of(matrix, m, partition, part)
     top = np.int64(matrix.origin[0])
     splits, n_active = partition[p.SPLITS], partition[p.ACTIVE]
-    active = active[share(n_active, split, splits) : share(n_active, split + 1, splits)]
-    both = accumulators_of(frame, _workspace(frame), partition, slot, np.int64, 8)
+    left, right = share(n_active, split, splits), share(n_active, split + 1, splits)
+    active = list_of(partition)[left:right]
+    both = accumulators_of(partition, slot, np.int64, 8)[: m * batch]
     begin, end = (low - top) * batch, (high - top) * batch
     if splits == 1:
         both = both[: end - begin]
@@ -139,27 +142,37 @@ _run = in_parts(_run_part)
 
 @njit
 def _call(frame):
-    matrix, flags, batch, m, n, partition, active = _parse(frame)
-    n_active = list_active(flags, batch, n, active)
-    if n_active == 0 or m == 0:
+    matrix, flags, batch, m, n, partition = _parse(frame)
+    if not make_list(flags, batch, n, partition):
+        return out_of_memory(frame)
+    error = 0
+    if partition[p.ACTIVE] == 0 or m == 0:
         _write_nothing(frame)
-        return
-    partition[p.ACTIVE] = n_active
+    elif not _multiply(frame):
+        error = out_of_memory(frame)
+    free(partition[p.LIST])
+    return error
+
+
+@njit
+def _multiply(frame):
+    """Go through the active columns; says whether there was memory for it."""
+    matrix, _, batch, m, _, partition = _parse(frame)
     parts = p.partition_rows(
         frame, matrix, m, 8 * batch, attribute(frame, 0), True, partition
     )
+    if parts == 0:
+        return False
     slots = _run(frame, parts, partition[p.THREADS])
     if partition[p.SPLITS] > 1:
-        both = accumulators_of(frame, _workspace(frame), partition, 0, np.int64, 8)
+        both = accumulators_of(partition, 0, np.int64, 8)[: m * batch]
         for slot in range(1, slots):
-            further = accumulators_of(
-                frame, _workspace(frame), partition, slot, np.int64, 8
-            )
+            further = accumulators_of(partition, slot, np.int64, 8)
             for i in range(both.size):
                 both[i] += further[i]
         _write(frame, both, np.int64(0), both.size)
-    if partition[p.PRIVATE] != 0:
-        free(partition[p.PRIVATE])
+    free(partition[p.SUMS])
+    return True
 
 
 # --- transposed -------------------------------------------------------------------
@@ -183,7 +196,6 @@ def _parse_transposed(frame):
     m, batch, n = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
     flags = array(operand, np.uint8, m * batch)
     partition, words = workspace_of(frame, _workspace(frame))
-    active, words = words[: m + LIST_END], words[m + LIST_END :]
     bounds, words = words[: bounds_words(m)], words[bounds_words(m) :]
     counts, sums, words = _sums_of(frame, words)
     any_flags = flags if batch == 1 else words.view(np.uint8)
@@ -197,7 +209,6 @@ def _parse_transposed(frame):
         counts,
         sums,
         partition,
-        active,
         bounds,
         any_flags,
     )
@@ -214,7 +225,6 @@ def _run_part_transposed(frame, part, slot, fresh):
         counts,
         sums,
         partition,
-        active,
         bounds,
         any_flags,
     ) = _parse_transposed(frame)
@@ -226,7 +236,7 @@ def _run_part_transposed(frame, part, slot, fresh):
         any_flags,
         batch,
         m,
-        active[: partition[p.ACTIVE]],
+        list_of(partition),
         bounds,
         first,
         last,
@@ -242,24 +252,35 @@ _run_transposed = in_parts(_run_part_transposed)
 
 @njit
 def _call_transposed(frame):
-    matrix, flags, batch, m, n, _, _, partition, active, bounds, any_flags = (
-        _parse_transposed(frame)
-    )
-    n_active = list_active(flags, batch, m, active)
-    if n_active == 0 or n == 0:
+    _, flags, batch, m, n, _, _, partition, _, _ = _parse_transposed(frame)
+    if not make_list(flags, batch, m, partition):
+        return out_of_memory(frame)
+    if partition[p.ACTIVE] == 0 or n == 0:
         _write_nothing(frame)
-        return
+    else:
+        _multiply_transposed(frame)
+    free(partition[p.LIST])
+    return 0
+
+
+@njit
+def _multiply_transposed(frame):
+    """Go through all columns, for the sake of the active rows."""
+    matrix, _, batch, m, n, _, _, partition, bounds, any_flags = _parse_transposed(
+        frame
+    )
+    active = list_of(partition)
+    n_active = active.size
     origin, k = matrix.origin, matrix.connectivity[0]
     top = np.int64(origin[0])
     for i in range(n_active):
         active[i] = u32(active[i] + origin[0])
     first_chunk, n_chunks = chunk_range(top, top + m, k)
-    kernels.bound_chunks(active[:n_active], first_chunk, n_chunks, k, bounds)
+    kernels.bound_chunks(active, first_chunk, n_chunks, k, bounds)
     if batch > 1:
         any_flags[:m] = 0
         for i in range(n_active):
             any_flags[active[i] - origin[0]] = 1
-    partition[p.ACTIVE] = n_active
     listed = typical_connections(matrix.connectivity, m)
     work = min(n_active, listed) + p.KEY_COST * min(n_chunks, n_active)
     parts = p.partition_columns(frame, n, work, partition)
@@ -274,13 +295,9 @@ def events(frame):
 
     Of the weighted sum w_loc and w_scale are operands too, and the result is y.
     """
-    if not is_handshake(frame):
-        _call(frame)
-    return 0
+    return 0 if is_handshake(frame) else _call(frame)
 
 
 def events_transposed(frame):
     """Operand bool (m, batch); results (n, batch), as of ``events``."""
-    if not is_handshake(frame):
-        _call_transposed(frame)
-    return 0
+    return 0 if is_handshake(frame) else _call_transposed(frame)

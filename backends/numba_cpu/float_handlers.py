@@ -9,6 +9,7 @@ from numba import njit
 from . import floats as kernels
 from . import partition as p
 from .draw import typical_connections
+from .errors import out_of_memory
 from .frame import argument, array, attribute, dimension, is_handshake, result
 from .intrinsics import free
 from .operands import accumulators_of, matrix_of, tile_of, workspace_of
@@ -16,26 +17,23 @@ from .threads import in_parts
 
 
 @njit(forceinline=True)
-def _floats(frame, dtype, itemsize):
+def _floats(frame, dtype):
     matrix = matrix_of(frame)
     operand, out = argument(frame, 4), result(frame, 0)
     n, batch, m = dimension(operand, 0), dimension(operand, 1), dimension(out, 0)
     values = array(operand, dtype, n * batch)
     a = array(out, dtype, m * batch)
     b = array(result(frame, 1), dtype, m * batch)
-    partition, words = workspace_of(frame, 2)
-    active = words[m * batch * 2 * itemsize // 4 :]
+    partition, active = workspace_of(frame, 2)
     return matrix, values, batch, m, n, a, b, partition, active
 
 
 @njit(forceinline=True)
 def _add_floats(frame, part, slot, dtype, itemsize):
-    matrix, values, batch, m, _, a, b, partition, active = _floats(
-        frame, dtype, itemsize
-    )
+    matrix, values, batch, m, _, a, b, partition, active = _floats(frame, dtype)
     first, depth, low, high, _ = tile_of(matrix, m, partition, part)
     top = np.int64(matrix.origin[0])
-    sums = accumulators_of(frame, 2, partition, slot, dtype, itemsize)
+    sums = accumulators_of(partition, slot, dtype, itemsize)
     sums = sums[: (high - low) * 2 * batch]
     sums[:] = 0
     active = active[: partition[p.ACTIVE]]
@@ -48,21 +46,21 @@ def _add_floats(frame, part, slot, dtype, itemsize):
 
 @njit(forceinline=True)
 def _call_floats(frame, run, dtype, itemsize):
-    matrix, values, batch, m, n, a, b, partition, active = _floats(
-        frame, dtype, itemsize
-    )
+    matrix, values, batch, m, n, a, b, partition, active = _floats(frame, dtype)
     n_active = kernels.list_nonzero(values, batch, n, active)
     if n_active == 0 or m == 0:
         a[:] = 0
         b[:] = 0
-        return
+        return 0
     partition[p.ACTIVE] = n_active
     parts = p.partition_rows(
         frame, matrix, m, 2 * batch * itemsize, attribute(frame, 0), False, partition
     )
+    if parts == 0:
+        return out_of_memory(frame)
     run(frame, parts, partition[p.THREADS])
-    if partition[p.PRIVATE] != 0:
-        free(partition[p.PRIVATE])
+    free(partition[p.SUMS])
+    return 0
 
 
 @njit(forceinline=True)
@@ -125,16 +123,16 @@ _run_floats_transposed_64 = in_parts(_floats_transposed_part_64)
 
 def floats_float32(frame):
     """Operand (n, batch); results (m, batch), A and B."""
-    if not is_handshake(frame):
-        _call_floats(frame, _run_floats_32, np.float32, 4)
-    return 0
+    if is_handshake(frame):
+        return 0
+    return _call_floats(frame, _run_floats_32, np.float32, 4)
 
 
 def floats_float64(frame):
     """Operand (n, batch); results (m, batch), A and B."""
-    if not is_handshake(frame):
-        _call_floats(frame, _run_floats_64, np.float64, 8)
-    return 0
+    if is_handshake(frame):
+        return 0
+    return _call_floats(frame, _run_floats_64, np.float64, 8)
 
 
 def floats_transposed_float32(frame):

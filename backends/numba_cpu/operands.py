@@ -14,20 +14,21 @@ from numba import carray, njit
 from synjit.reference.draw import CONNECTIVITY_WORDS, MIN_LOG2_CHUNK
 
 from . import partition as p
-from .chunks import pair_range
+from .chunks import count_active, list_active, pair_range
 from .draw import LANES, Matrix, count_limits
-from .frame import BUFFER_DATA, argument, array, dimension, result, word
-from .intrinsics import pointer_at
+from .frame import argument, array, dimension, result
+from .intrinsics import malloc, pointer_at
 from .out_degree import is_fixed
 
 u32 = np.uint32
 
 PARTITION_WORDS = 2 * p.PARTITION_WORDS  # of 32 bits
-LIST_END = 2 * LANES  # that may be read or written beyond a list of rows
+LIST_END = 2 * LANES  # that may be read or written beyond a list
+FEW = 1 << 18  # items, for all of which a list may have room
 
 
 def workspace_words(
-    product: str, shape: tuple[int, int], transpose: bool, batch: int, itemsize: int
+    product: str, shape: tuple[int, int], transpose: bool, batch: int
 ) -> int:
     """32-bit words of scratch memory that a product with one matrix needs."""
     m, n = shape
@@ -35,12 +36,9 @@ def workspace_words(
     if product == "dense" or (product == "floats" and transpose):
         return words
     if transpose:
-        words += (
-            m + LIST_END + bounds_words.py_func(m) + (m // 4 + 1 if batch > 1 else 0)
-        )
+        words += bounds_words.py_func(m) + (m // 4 + 1 if batch > 1 else 0)
         return words + (2 * n * batch if product == "weighted" else 0)
-    per_row = batch * (2 * itemsize if product == "floats" else 8)
-    return words + m * per_row // 4 + n + LIST_END
+    return words + (n + LIST_END if product == "floats" else 0)
 
 
 @njit(forceinline=True)
@@ -67,14 +65,29 @@ def workspace_of(frame, i):
     return words[:PARTITION_WORDS].view(np.int64), words[PARTITION_WORDS:]
 
 
+@njit
+def make_list(flags, batch, items, partition):
+    """List the active items in memory of its own; says if there was any."""
+    room = items if items <= FEW else count_active(flags, batch, items)
+    partition[p.LIST] = malloc(4 * (room + LIST_END))
+    if partition[p.LIST] == 0:
+        return False
+    active = carray(pointer_at(partition[p.LIST], u32), (room + LIST_END,))
+    partition[p.ACTIVE] = list_active(flags, batch, items, active)
+    return True
+
+
 @njit(forceinline=True)
-def accumulators_of(frame, i, partition, slot, dtype, itemsize):
-    """Those of a slot: the first has them in the workspace."""
-    address = word(result(frame, i), BUFFER_DATA) + 8 * p.PARTITION_WORDS
-    if slot > 0:
-        address = partition[p.PRIVATE] + (slot - 1) * 8 * partition[p.SUM_WORDS]
+def list_of(partition):
+    """The list that ``make_list`` made."""
+    return carray(pointer_at(partition[p.LIST], u32), (partition[p.ACTIVE],))
+
+
+@njit(forceinline=True)
+def accumulators_of(partition, slot, dtype, itemsize):
+    """Those of a slot."""
     size = 8 * partition[p.SUM_WORDS] // itemsize
-    return carray(pointer_at(address, dtype), (size,))
+    return carray(pointer_at(p.sums_of_slot(partition, slot), dtype), (size,))
 
 
 @njit(forceinline=True)

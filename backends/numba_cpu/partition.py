@@ -8,6 +8,8 @@ its own, which are added up in the end: integer sums come out the same in any or
 The sums of floats would not, so that these are cut by rows alone.
 
 A workspace begins with the partition, PARTITION_WORDS words of 64 bits; parts read it.
+What is as large as what they need is memory of its own, for XLA would keep as much as
+they might.
 """
 
 from __future__ import annotations
@@ -27,14 +29,17 @@ TILES = 2
 SPLITS = 3
 THREADS = 4
 SUM_WORDS = 5  # 64-bit words of one thread's accumulators
-PRIVATE = 6  # address of the accumulators of all slots but the first
+SUMS = 6  # address of the accumulators of all slots
 PART_COLUMNS = 7
+LIST = 8  # address of the list of active columns, or rows
+FAILED = 9  # whether a part found no memory
 PARTITION_WORDS = 16
 
 WORTH = 1 << 13  # connections that make up for waking a thread
 KEY_COST = 16  # of the keys of one chunk
 PARTS_PER_THREAD = 4
 TILE_ROWS = 1 << SHORT  # of short chunks, so that 16 bits number the rows
+LINE = 64  # bytes of a cache line
 # A block of keys is for LANES chunks: a part needs several blocks, to fill them.
 LEAST_PAIRS = LANES // 2
 
@@ -66,7 +71,7 @@ def partition_rows(frame, matrix, m, row_bytes, tile_bytes, may_split, partition
     Returns
     -------
     int
-        The number of parts: tiles times splits.
+        The number of parts: tiles times splits. 0 if there is no memory for them.
     """
     k = int(matrix.connectivity[0])
     n_active = partition[ACTIVE]
@@ -85,19 +90,27 @@ def partition_rows(frame, matrix, m, row_bytes, tile_bytes, may_split, partition
             splits = min(-(-PARTS_PER_THREAD * threads // tiles), n_active)
         threads = min(threads, tiles * splits)
     rows = m if splits > 1 else min(m, depth << k)
-    sum_words = rows * row_bytes // 8
-    private = 0
-    if threads > 1:
-        private = malloc((threads - 1) * sum_words * 8)
-        if private == 0:
-            splits, threads = 1, 1
     partition[TILE_CHUNKS] = depth
     partition[TILES] = tiles
     partition[SPLITS] = splits
     partition[THREADS] = threads
-    partition[SUM_WORDS] = sum_words
-    partition[PRIVATE] = private
-    return tiles * splits
+    has_sums = make_sums(rows * row_bytes // 8, threads, partition)
+    return tiles * splits if has_sums else 0
+
+
+@njit
+def make_sums(words, threads, partition):
+    """Make accumulators of so many words for each thread; says if there was memory."""
+    partition[SUM_WORDS] = -(-words * 8 // LINE) * (LINE // 8)
+    partition[SUMS] = malloc(threads * 8 * partition[SUM_WORDS] + LINE)
+    return partition[SUMS] != 0
+
+
+@njit(forceinline=True)
+def sums_of_slot(partition, slot):
+    """Address of a slot's accumulators, at the beginning of a cache line."""
+    first = -(-partition[SUMS] // LINE) * LINE
+    return first + slot * 8 * partition[SUM_WORDS]
 
 
 @njit
