@@ -20,7 +20,7 @@ from .jit_matrix import JITMatrix, Operands
 from .matrix import Events, RandomMatrix, operand, rank
 from .primitives import replicate
 from .reference import Delays, FixedOutDegree
-from .ring import Ring, check_ring, check_spikes, only_if, weights_in
+from .ring import Ring, check_ring, check_spikes, weights_in
 
 
 @jax.tree_util.register_pytree_node_class
@@ -367,7 +367,7 @@ class JITBlocks(RandomMatrix):
             problem,
             dispatch.resolve(self._placed[0][2].backend),
         )
-        return ring.with_columns(only_if([o.valid for o in own], result))
+        return ring.with_columns(delivery.only_if([o.valid for o in own], result))
 
     def _delays(self) -> list[Delays]:
         """Give the law of the delays of each block, which must have one."""

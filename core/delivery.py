@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
@@ -54,6 +55,16 @@ def deliver(
     """Add events (n, batch) to a ring (slots, m, batch), as ``synjit_deliver`` does."""
     operands = (*matrix, delays, x, loc, scale, ring, now)
     result: jax.Array = bind(deliver_p, operands, problem, backend)[0]
+    return result
+
+
+def only_if(valid: Sequence[jax.Array | None], ring: jax.Array) -> jax.Array:
+    """Give a ring, but of what is not a number where what was traced is no matrix."""
+    traced = [own for own in valid if own is not None]
+    if not traced:
+        return ring
+    all_valid = functools.reduce(jnp.logical_and, traced)
+    result: jax.Array = only_if_p.bind(*varying_alike([all_valid, ring]))
     return result
 
 
@@ -215,6 +226,53 @@ mlir.register_lowering(
 )
 batching.defvectorized(event_p)
 ad.primitive_jvps[event_p] = lambda x, change: (event_p.bind(*x), *change)
+
+
+# --- only if valid ----------------------------------------------------------------
+
+
+def _only_if(valid: jax.Array, ring: jax.Array) -> jax.Array:
+    """Go through the ring in no or in all steps of a loop.
+
+    A loop writes in the memory of the ring. Of the result of a condition, one of whose
+    branches gives the ring as it is, XLA makes a copy.
+    """
+
+    def no_number(i: Any, ring: jax.Array) -> jax.Array:
+        unknown = lax.dynamic_index_in_dim(ring, i, 0, keepdims=False) * jnp.nan
+        return lax.dynamic_update_index_in_dim(ring, unknown, i, 0)
+
+    steps = jnp.where(valid, np.int32(0), np.int32(len(ring)))
+    result: jax.Array = lax.fori_loop(jnp.int32(0), steps, no_number, ring)
+    return result
+
+
+def _only_if_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, Any]:
+    result, change = only_if_p.bind(*primals), tangents[1]
+    if type(change) is ad.Zero:
+        return result, ad.Zero(jax.typeof(result).to_tangent_aval())
+    return result, only_if_p.bind(primals[0], change)
+
+
+def _only_if_transpose(ct: Any, valid: jax.Array, ring: Any) -> list[Any]:
+    if type(ct) is ad.Zero:
+        return [None, ad.Zero(ring.aval)]
+    return [None, only_if_p.bind(valid, ct)]
+
+
+def _only_if_batch(args: Any, axes: Any) -> tuple[jax.Array, int]:
+    if axes[0] is None:
+        return only_if_p.bind(*args), axes[1]
+    return map_batches(lambda *each: [only_if_p.bind(*each)], args, axes)[0], 0
+
+
+only_if_p = jex.Primitive("synjit_only_if")
+only_if_p.def_abstract_eval(lambda _, ring: ring)
+only_if_p.def_impl(jax.jit(only_if_p.bind))
+mlir.register_lowering(only_if_p, mlir.lower_fun(_only_if, multiple_results=False))
+ad.primitive_jvps[only_if_p] = _only_if_jvp
+ad.primitive_transposes[only_if_p] = _only_if_transpose
+batching.primitive_batchers[only_if_p] = _only_if_batch
 
 
 # --- read -------------------------------------------------------------------------

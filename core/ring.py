@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import PartitionSpec
 
 from . import delivery, units, validation
@@ -300,21 +298,6 @@ def weights_in(
     if factor != 1:
         loc, scale = loc * dtype.type(factor), scale * dtype.type(factor)
     return loc, scale
-
-
-def only_if(valid: Sequence[jax.Array | None], value: jax.Array) -> jax.Array:
-    """Give a ring, but of what is not a number where what was traced is no matrix.
-
-    By a condition, which goes through the ring in that case only.
-    """
-    traced = [own for own in valid if own is not None]
-    if not traced:
-        return value
-    all_valid = functools.reduce(jnp.logical_and, traced)
-    result: jax.Array = lax.cond(
-        all_valid, lambda ring: ring, lambda ring: ring * jnp.nan, value
-    )
-    return result
 
 
 # --- numbers ----------------------------------------------------------------------

@@ -5,6 +5,8 @@ Times here are bounded far above what is measured (``make bench`` measures), and
 below what the wrong algorithm would take.
 """
 
+import subprocess
+import sys
 import time
 
 import jax
@@ -73,3 +75,26 @@ def test_no_matrix_is_stored(backend):
 
     memory = f.lower(jnp.zeros(n, bool)).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 100 * n  # the matrix would take 8 * 10^8
+
+
+WITHOUT_MEMORY = """
+import resource, jax, jax.numpy as jnp, synjit
+n = 1 << 27
+f = jax.jit(lambda x: synjit.binary_jitnmv(1.0, 0.1, 1e-9, x, 1, shape=(9, n)))
+x = jnp.ones(n, bool)
+f(~x).block_until_ready()
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + (1 << 28)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+try:
+    f(x).block_until_ready()
+except jax.errors.JaxRuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_without_memory_for_a_list_of_the_events_it_says_so():
+    program = [sys.executable, "-c", WITHOUT_MEMORY]
+    run = subprocess.run(program, check=True, capture_output=True, text=True)
+    assert "synjit has no memory to work in" in run.stdout

@@ -226,7 +226,9 @@ def _copies(compiled, shape):
     ]
 
 
-def _step(m, dependent, ring, events, now):
+def _step(m, dependent, traced, ring, events, now, prob):
+    if traced:
+        m = m.replace(prob=prob)
     current, ring = ring.read(now)
     if dependent:
         events = events | (current[: SHAPE[1]] > 5)
@@ -234,22 +236,23 @@ def _step(m, dependent, ring, events, now):
 
 
 @pytest.mark.parametrize("dependent", [False, True])
-def test_a_ring_is_written_in_place(dependent, able):
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_ring_is_written_in_place(dependent, traced, able):
     m = matrix(able)
-    step = functools.partial(_step, m, dependent)
+    step = functools.partial(_step, m, dependent, traced)
 
-    def run(ring, sent):
+    def run(ring, sent, prob):
         def one(carry, events):
             ring, now, total = carry
-            ring, current = step(ring, events, now)
+            ring, current = step(ring, events, now, prob)
             return (ring, now + 1, total * 0.9 + current), None
 
         start = (ring, jnp.int32(0), jnp.zeros(SHAPE[0]))
         return jax.lax.scan(one, start, sent)[0]
 
     ring = m.ring()
-    once = jax.jit(step, donate_argnums=0).lower(ring, spikes(), jnp.int32(3))
-    loop = jax.jit(run, donate_argnums=0).lower(ring, spikes(steps=(9,)))
+    once = jax.jit(step, donate_argnums=0).lower(ring, spikes(), jnp.int32(3), 0.3)
+    loop = jax.jit(run, donate_argnums=0).lower(ring, spikes(steps=(9,)), 0.3)
     for lowered in (once, loop):
         compiled = lowered.compile()
         assert "input_output_alias" in compiled.as_text()

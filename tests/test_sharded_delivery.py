@@ -15,6 +15,7 @@ import synjit
 STEPS, BATCH = 12, 4
 ROWS, COLUMNS = (33, 20), (22, 15)  # no number of devices above 1 divides all
 DELAY = synjit.normal_delays(0.4, 0.2, dt=0.1)
+DELAYS_OF_25 = synjit.Delays(synjit.Uniform(), 16.0, 8.0)
 RNG = np.random.default_rng(0)
 SPIKES = jnp.asarray(RNG.random((STEPS, sum(COLUMNS), BATCH)) < 0.3)
 
@@ -119,6 +120,29 @@ def test_every_device_has_the_slots_of_its_own_rows():
     numbers, _ = S.ring().columns()
     (share,) = {shard.data.shape for shard in numbers.addressable_shards}
     assert share == (numbers.shape[0], S.shape[0] // 8, 1)
+
+
+def memory(devices, n=1 << 20):
+    """Bytes of a device for a delivery to a ring that is given away."""
+    M = synjit.JITNormal(0.5, 0.2, 64 / n, 7, delay=DELAYS_OF_25, shape=(n, n))
+    S = M.shard(mesh((devices,)), rows="a")
+    x = jax.ShapeDtypeStruct((n,), bool, sharding=S.columns.sharding())
+    deliver = jax.jit(S.deliver, donate_argnums=1)
+    sizes = deliver.lower(x, S.ring(), 0).compile().memory_analysis()
+    return (
+        sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+        + sizes.temp_size_in_bytes
+        - sizes.alias_size_in_bytes
+    )
+
+
+def test_the_memory_of_a_device_falls_as_their_number():
+    """The ring, which is not copied, and flags of all neurons."""
+    n = 1 << 20
+    for devices in (1, 2, 8):
+        ring = 4 * 25 * n / devices
+        assert ring < memory(devices) < 1.03 * ring + 1.13 * n
 
 
 def test_what_was_asked_wrongly():

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from long import long_unless
 
 import synjit
+from synjit import cut
 
 M, N, K = 53, 37, 4  # of which no number of devices above 1 divides the first two
 RNG = np.random.default_rng(0)
@@ -375,8 +376,9 @@ def test_windows_beyond_the_last_row_are_an_error():
         matrix.T.shard(mesh((4,)), rows="a")
 
 
-def test_few_rows_of_a_matrix_of_2_to_the_31():
+def test_few_rows_of_a_matrix_of_2_to_the_31(monkeypatch):
     """A device is asked for a window of the largest matrix, which is never written."""
+    monkeypatch.setattr(cut, "PIECE_SHARES", 4)
     n = 2**31 - 8
     S = synjit.JITNormal(0.5, 0.2, 1e-9, 7, shape=(n, n)).shard(mesh((8,)), rows="a")
     x = jax.ShapeDtypeStruct((n,), bool)
