@@ -31,6 +31,7 @@ from synjit.demo.background import Each
 from synjit.demo.dynamics import Neurons, connections, make_step
 
 BITS = {"pred": 8, "u8": 8, "s32": 32, "f32": 32}
+KERNEL_SUMS = 8  # bytes of the accumulators of a row
 
 
 # --- counted ----------------------------------------------------------------------
@@ -47,6 +48,13 @@ def exchanged_bytes(program: str) -> int:
         math.prod(int(n) for n in shape.split(",")) * BITS[kind] // 8
         for kind, shape in found
     )
+
+
+def stated_memory(compiled: Any) -> int:
+    """Bytes of a device, arguments and results included, as XLA states them."""
+    sizes = compiled.memory_analysis()
+    own: int = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    return own + sizes.temp_size_in_bytes
 
 
 def chunks_touched(rows: int, prob: float, parts: int) -> float:
@@ -81,9 +89,6 @@ def microcircuit(devices: int) -> tuple[int, int, float, float]:
     compiled = step.lower(
         neurons, Each(argument("uint8")), argument("float32")
     ).compile()
-    sizes = compiled.memory_analysis()
-    memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-    memory += sizes.temp_size_in_bytes
     own = listed = 0.0
     for block in network.blocks:
         rows, columns = block.shape
@@ -92,7 +97,8 @@ def microcircuit(devices: int) -> tuple[int, int, float, float]:
         touched = chunks_touched(rows, block.prob, devices)
         own += share * block.prob * rows / devices
         listed += share * touched * min(block.prob * chunk, rows / devices)
-    return exchanged_bytes(compiled.as_text()), memory, own, listed
+    received = exchanged_bytes(compiled.as_text())
+    return received, stated_memory(compiled), own, listed
 
 
 def memory_of_product(devices: int, neurons: int = 1 << 24) -> int:
@@ -102,10 +108,7 @@ def memory_of_product(devices: int, neurons: int = 1 << 24) -> int:
     them all, as here. (Its list of the events is 4 bytes for each.)
     """
     program, _ = _large_product(devices, neurons)
-    sizes = program.memory_analysis()
-    size: int = sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-    size += sizes.temp_size_in_bytes
-    return size + KERNEL_SUMS * neurons // devices
+    return stated_memory(program) + KERNEL_SUMS * neurons // devices
 
 
 def _large_product(devices: int, neurons: int) -> tuple[Any, Any]:
@@ -117,9 +120,6 @@ def _large_product(devices: int, neurons: int) -> tuple[Any, Any]:
     sharding = whole.columns.sharding()
     x = jax.ShapeDtypeStruct((whole.shape[1],), bool, sharding=sharding)
     return jax.jit(lambda x: whole @ x).lower(x).compile(), whole.columns
-
-
-KERNEL_SUMS = 8  # bytes of the accumulators of a row
 
 
 # --- measured ---------------------------------------------------------------------

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JAX primitives of delays, and their rules.
 
-deliver: a ring, and events -> the ring with their weights added, slot by slot. read: a
-ring -> a slot of it, and the ring with that slot cleared. Rings are (slots, m, batch).
+deliver: a ring, and events -> the ring with their weights added, slot by slot. only_if:
+a ring -> itself, or no numbers where its matrix is none. read: a ring -> a slot of it,
+and the ring with that slot cleared. Rings are (slots, m, batch).
 
 A delivery of given events is linear in the ring and in the weights, and varies with a
-vector of floats as the sums of ``delayed_sums`` do. Neither primitive copies a ring
-that is used nowhere else, which takes some care of XLA (see ``_read``).
+vector of floats as the sums of ``delayed_sums`` do. No primitive copies a ring that is
+used nowhere else, which takes some care of XLA (see ``_only_if`` and ``_read``).
 """
 
 from __future__ import annotations

@@ -78,6 +78,7 @@ def test_counts_beside_every_limit(prob):
     np.testing.assert_array_equal(got, law.draw_count(words))
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("k", long_unless(lambda _, k: k != 17, [10, 17, 31]))
 @pytest.mark.parametrize("traced", [False, True])
 @pytest.mark.parametrize("unrolled", [True, False])

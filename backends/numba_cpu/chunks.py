@@ -186,6 +186,15 @@ def _short_connections(keys, lane, chunk, log2_chunk, low, high, rows):
     return kept
 
 
+@njit(forceinline=True)
+def has_any(values, batch, i):
+    """Whether anything in the i-th row of ``values`` is not 0."""
+    anything = False
+    for b in range(batch):
+        anything |= values[i * batch + b] != 0
+    return anything
+
+
 @njit(forceinline=False, _nrt=False)
 def count_active(flags, batch, items):
     """Count the items (rows of ``flags``) with any event in the batch."""
@@ -196,10 +205,7 @@ def count_active(flags, batch, items):
             count += u32(flags[i] != 0)
         return np.int64(count)
     for i in range(items):
-        anything = False
-        for b in range(batch):
-            anything |= flags[i * batch + b] != 0
-        count += u32(anything)
+        count += u32(has_any(flags, batch, i))
     return np.int64(count)
 
 
@@ -234,9 +240,6 @@ def list_active(flags, batch, items, active):
             count += np.int64(flags[i] != 0)
         return count
     for i in range(items):
-        anything = False
-        for b in range(batch):
-            anything |= flags[i * batch + b] != 0
         active[count] = u32(i)
-        count += np.int64(anything)
+        count += np.int64(has_any(flags, batch, i))
     return count

@@ -142,16 +142,16 @@ _run = in_parts(_run_part)
 
 @njit
 def _call(frame):
-    matrix, flags, batch, m, n, partition = _parse(frame)
+    _, flags, batch, m, n, partition = _parse(frame)
+    done = True
     if not make_list(flags, batch, n, partition):
         return out_of_memory(frame)
-    error = 0
     if partition[p.ACTIVE] == 0 or m == 0:
         _write_nothing(frame)
-    elif not _multiply(frame):
-        error = out_of_memory(frame)
+    else:
+        done = _multiply(frame)
     free(partition[p.LIST])
-    return error
+    return 0 if done else out_of_memory(frame)
 
 
 @njit

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .chunks import block_of_pairs, pair_range, scratch, window_connections
+from .chunks import block_of_pairs, has_any, pair_range, scratch, window_connections
 from .draw import LANES, make_keys
 from .weights import weigh
 
@@ -22,11 +22,8 @@ def list_nonzero(values, batch, items, active):
     """List the items (rows of ``values``) that are not all zero, ascending."""
     count = 0
     for j in range(items):
-        anything = False
-        for b in range(batch):
-            anything |= values[j * batch + b] != 0
         active[count] = u32(j)
-        count += np.int64(anything)
+        count += np.int64(has_any(values, batch, j))
     return count
 
 
