@@ -4,11 +4,11 @@
 A tile is a range of rows with all delays of a law, and a cell is one row, one vector
 and one delay of it: number ``(delay << stride) + row * batch + vector``, with delays
 counted from the shortest. Where few columns are active, most cells stay empty, and
-most others are met once. Connections are therefore listed first. To count how often the
-hash of each cell is met tells those that are met once, and go straight to the ring,
-from those that may be met again, which are summed up in a table. Where connections are
-many, every cell has an accumulator instead. Either way, a connection costs the same in
-a ring of any number of slots.
+most others are met once. Connections are then listed, and the ring itself tells which of
+them share a cell: each leaves its mark there and keeps what it has found, which is what
+the ring held or another's mark. Those that find their own mark again, and had not found
+another's, are alone. Where connections are many, every cell has an accumulator instead.
+Either way, a connection costs the same in a ring of any number of slots.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .chunks import (
     short_connections,
 )
 from .delays import delay_span, make_delay_words, place_by_delay
-from .draw import LANES, SHORT, make_keys
+from .draw import LANES, SHORT, make_keys, typical_connections
 from .events import weighted_sum
 from .intrinsics import (
     arrays_are_distinct,
@@ -35,14 +35,12 @@ from .intrinsics import (
     pointer_at,
     prefer_wide_vectors,
     prefetch_entry,
-    shift_right,
     stack_words,
 )
 from .naming import named_after
 from .out_degree import is_fixed
 from .weights import HELD, HOLD, weigh
 
-u8 = np.uint8
 u16 = np.uint16
 u32 = np.uint32
 
@@ -50,14 +48,11 @@ DELAY_WORDS = 2 * LANES
 MOST_CELLS = 1 << 32
 MOST_SHORT = 1 << 16  # rows that words of 16 bits count
 GROUP = 1 << 15  # connections that are listed at a time, where cells are accumulators
+NEAR_LIST = 1 << 13  # connections, whose lines of the ring fit the second-level cache
 STEP = 32  # connections that are added to the ring at a time
 STEP_WORDS = 2 * STEP  # of 64-bit numbers
-AHEAD = 64  # connections before which the memory of one is fetched
 DENSE = 6  # cells of a connection, with fewer of which all have accumulators
 NEAR_CELLS = 1 << 16  # accumulators, 512 kB
-BYTES = 16  # counters for each connection in a list
-MOST_BITS = 31  # of their number
-_HASH = u32(0x9E3779B1)  # odd, 2**32 over the golden ratio
 
 
 @njit(forceinline=True)
@@ -86,11 +81,11 @@ def tile_rows(delays, batch):
 
 
 @njit
-def dense_rows(connectivity, delays, batch):
-    """Rows of a tile whose cells have accumulators: whole chunks, near the core."""
+def near_rows(connectivity, each, most):
+    """Rows of a tile, in whole chunks, with up to ``most`` of what each row has."""
     chunk = np.int64(1) << np.int64(connectivity[0])
     rows = np.int64(1) << np.int64(MIN_LOG2_CHUNK)
-    while 2 * rows * delays * batch <= NEAR_CELLS:
+    while 2 * rows * each <= most:
         rows *= 2
     return max(rows, chunk)
 
@@ -216,110 +211,76 @@ def _at(cell, ring_place):
     return slot * slot_size + offset + within
 
 
-@njit(forceinline=True)
-def _hash(cell, down):
-    return shift_right(u32(cell * _HASH), down)
-
-
-@njit(forceinline=True)
-def _met_again(met, h):
-    """Count to more than once, of which it does not matter how often."""
-    met[h] = (met[h] << u8(1) | u8(1)) & u8(3)
-
-
 @njit(forceinline=False, _nrt=False)
-def _count(cells, down, met, hashes):
-    """Count how often the hash of a cell is met: 0, 1, or 3 for more often."""
-    prefer_wide_vectors()
-    arrays_are_distinct()
-    whole = cells.size // STEP * STEP
-    for first in range(0, whole, STEP):
-        for t in range(STEP):
-            hashes[t] = _hash(cells[first + t], down)
-        for t in range(STEP):
-            _met_again(met, hashes[t])
-    for t in range(whole, cells.size):
-        _met_again(met, _hash(cells[t], down))
+def _locate(cells, count, ring_place, words, places):
+    """Number cells in the ring, and fetch them into the second-level cache.
 
-
-@njit(forceinline=False, _nrt=False)
-def _add_met_once(
-    cells, z, met, down, ring_place, loc, scale, ring, hashes, places, values
-):
-    """Add the connections whose cell is met once, and move the others to the front.
-
-    Parameters
-    ----------
-    cells, z
-        Of ``list_connections``; of the others, those first.
-    met, down
-        Of ``_count``. If ``met`` is empty, no cell is met twice.
-    ring_place
-        As of ``deliver``, with the stride of the cells before the entries of a slot.
-    loc, scale, ring
-        As of ``deliver``.
-    hashes, places, values : uint32, int64 and float arrays (STEP,)
-
-    Returns
-    -------
-    int
-        Number of the others.
+    The first has no room for as many, and only the second is asked in time.
     """
     prefer_wide_vectors()
     arrays_are_distinct()
-    real = ring.dtype.type
-    others = 0
-    all_once = met.size == 0
-    whole = cells.size // STEP * STEP
-    for first in range(0, whole, STEP):
-        # Loops of constant length, which are vectors without a rest. Of memory that no
-        # cache near the core holds, what comes later is fetched into the second level:
-        # the first has no room for it.
-        ahead = min(first + AHEAD, whole - STEP)
+    for first in range(0, count, STEP):
+        own_cells, own = cells[first : first + STEP], places[first : first + STEP]
         for t in range(STEP):
-            places[t] = _at(cells[ahead + t], ring_place)
+            own[t] = _at(own_cells[t], ring_place)
         for t in range(STEP):
-            prefetch_entry(ring, places[t])
-        for t in range(STEP):
-            cell = cells[first + t]
-            hashes[t] = _hash(cell, down)
-            places[t] = _at(cell, ring_place)
-            values[t] = weighted_sum(np.int32(1), z[first + t], loc, scale, real)
-        for t in range(STEP):
-            if all_once or met[hashes[t]] == 1:
-                ring[places[t]] += values[t]
-            else:
-                cells[others] = cells[first + t]
-                z[others] = z[first + t]
-                others += 1
-    for t in range(whole, cells.size):
-        cell, own_z = cells[t], z[t]
-        if all_once or met[_hash(cell, down)] == 1:
-            value = weighted_sum(np.int32(1), own_z, loc, scale, real)
-            ring[_at(cell, ring_place)] += value
-        else:
-            cells[others] = cell
-            z[others] = own_z
-            others += 1
-    return others
+            prefetch_entry(words, own[t])
+
+
+@njit(forceinline=True)
+def _mark(words, t):
+    """Mark of the t-th connection of a list, as the ring holds it for a while."""
+    return words.dtype.type(~words.dtype.type(t))
+
+
+@njit(forceinline=False, _nrt=False)
+def _leave_marks(places, words, found):
+    """Leave the mark of each connection at its place, and keep what was found there."""
+    arrays_are_distinct()
+    for t in range(np.uint64(places.size)):
+        found[t] = words[places[t]]
+        words[places[t]] = _mark(words, t)
 
 
 @njit
-def _add_table(cells, z, names, sums, down, ring_place, loc, scale, ring):
-    """Add connections that may share their cells, in a table of zeros to begin with."""
-    real, mask = ring.dtype.type, names.size - 1
-    for t in range(cells.size):
-        i = np.int64(_hash(cells[t], down))
-        while sums[i] != 0 and names[i] != cells[t]:
-            i = (i + 1) & mask
-        names[i] = cells[t]
-        sums[i] += (np.int64(z[t]) << 32) + 1
-    halves = sums.view(np.int32)
-    for i in range(names.size):
-        if sums[i] != 0:
-            ring[_at(names[i], ring_place)] += weighted_sum(
-                halves[2 * i], halves[2 * i + 1], loc, scale, real
-            )
+def _sum_of_place(t, places, z, loc, scale, found, held):
+    """What the place of the t-th connection, the last to meet it, has to hold."""
+    n, total, place = np.int32(1), z[t], places[t]
+    while True:
+        # The connection whose mark this is; or the ring held what looks like one.
+        before = _mark(found, found[t])
+        if before >= found.dtype.type(t) or places[np.int64(before)] != place:
+            return held[t] + weighted_sum(n, total, loc, scale, held.dtype.type)
+        t = np.int64(before)
+        n, total = np.int32(n + 1), np.int32(total + z[t])
+
+
+@njit(forceinline=False)
+def _take_marks(places, z, loc, scale, words, found, held):
+    """Put in the place of each mark what the ring held, and what is added to it."""
+    prefer_wide_vectors()
+    arrays_are_distinct()
+    real, count = held.dtype.type, places.size
+    marks = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(words.dtype)
+    values = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(held.dtype)
+    written = values.view(words.dtype)
+    lowest = _mark(words, count - 1)
+    for first in range(0, count, STEP):
+        own, own_z = places[first : first + STEP], z[first : first + STEP]
+        own_found, own_held = found[first : first + STEP], held[first : first + STEP]
+        for t in range(STEP):
+            more = weighted_sum(np.int32(1), own_z[t], loc, scale, real)
+            values[t] = own_held[t] + more
+            # What cannot be met where another's mark may have been found.
+            is_first = own_found[t] < lowest
+            marks[t] = _mark(words, first + t) if is_first else words.dtype.type(0)
+        for t in range(np.uint64(own.size)):
+            if words[own[t]] != marks[t]:
+                here = first + np.int64(t)
+                if words[own[t]] != _mark(words, here):
+                    continue
+                values[t] = _sum_of_place(here, places, z, loc, scale, found, held)
+            words[own[t]] = written[t]
 
 
 @njit(forceinline=False, _nrt=False)
@@ -349,7 +310,7 @@ def _add_accumulators(sums, entries, ring_place, loc, scale, ring):
 
 @njit
 def deliver(
-    matrix, table, flags, batch, active, low, high, ring_place, loc, scale, ring
+    matrix, table, flags, batch, active, low, high, ring_place, loc, scale, ring, words
 ):
     """Add the connections of the active columns in the rows low .. high - 1.
 
@@ -362,6 +323,8 @@ def deliver(
         the first row in its slot.
     loc, scale : float
     ring : float array
+    words : unsigned array
+        The same memory.
 
     Returns
     -------
@@ -374,7 +337,11 @@ def deliver(
     dense = active.size * each > delays * (high - low)
     rows = tile_rows(delays, batch)
     if dense:
-        rows = min(rows, dense_rows(matrix.connectivity, delays, batch))
+        near = near_rows(matrix.connectivity, delays * batch, NEAR_CELLS)
+    else:
+        each = typical_connections(matrix.connectivity, 1 << 16) * active.size * batch
+        near = near_rows(matrix.connectivity, max(1, each), NEAR_LIST << 16)
+    rows = min(rows, near)
     own = matrix, table, flags, batch, active, loc, scale, ring
     first, done = low, True
     while first < high:
@@ -384,63 +351,32 @@ def deliver(
         if dense:
             done &= _deliver_many(delays, first, last, place, *own)
         else:
-            done &= _deliver_few(first, last, place, *own)
+            done &= _deliver_few(first, last, place, *own, words)
         first = last
     return done
 
 
 @njit
 def _deliver_few(
-    low, high, place, matrix, table, flags, batch, active, loc, scale, ring
+    low, high, place, matrix, table, flags, batch, active, loc, scale, ring, words
 ):
     """Deliver to a tile by a list."""
-    size = active.size * most_connections(matrix, low, high) * batch + LANES
-    memory = malloc(8 * size)
+    size = active.size * most_connections(matrix, low, high) * batch + STEP
+    memory = malloc((16 + words.itemsize) * size)
     if memory == 0:
         return False
-    cells = carray(pointer_at(memory, u32), (size,))
-    z = carray(pointer_at(memory + 4 * size, np.int32), (size,))
+    places = carray(pointer_at(memory, np.uint64), (size,))
+    found = carray(pointer_at(memory + 8 * size, words.dtype), (size,))
+    lists = memory + (8 + words.itemsize) * size
+    cells = carray(pointer_at(lists, u32), (size,))
+    z = carray(pointer_at(lists + 4 * size, np.int32), (size,))
     count = list_connections(
         matrix, table, flags, batch, active, low, high, place[2], cells, z
     )
-    alone = active.size == 1 and batch == 1  # then no cell is met twice
-    done = _deliver_list(cells[:count], z[:count], alone, place, loc, scale, ring)
-    free(memory)
-    return done
-
-
-@njit
-def _deliver_list(cells, z, alone, place, loc, scale, ring):
-    """Add a list of connections; returns whether there was memory for it."""
-    exponent = min(_log2(BYTES * cells.size), MOST_BITS)
-    size = np.int64(0) if alone else np.int64(1) << exponent
-    memory = malloc(size)
-    if memory == 0 and size > 0:
-        return False
-    met = carray(pointer_at(memory, u8), (size,))
-    met[:] = 0
-    down = u32(32 - exponent)
-    hashes = carray(stack_words(STEP), (STEP,))
-    if not alone:
-        _count(cells, down, met, hashes)
-    places = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(np.int64)
-    values = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(ring.dtype)
-    others = _add_met_once(
-        cells, z, met, down, place, loc, scale, ring, hashes, places, values
-    )
-    free(memory)
-    if others == 0:
-        return True
-    exponent = _log2(2 * others)
-    size = np.int64(1) << exponent
-    memory = malloc(12 * size)
-    if memory == 0:
-        return False
-    sums = carray(pointer_at(memory, np.int64), (size,))
-    sums[:] = 0
-    names = carray(pointer_at(memory + 8 * size, u32), (size,))
-    down = u32(32 - exponent)
-    _add_table(cells[:others], z[:others], names, sums, down, place, loc, scale, ring)
+    _locate(cells, count, place, words, places)
+    places = places[:count]
+    _leave_marks(places, words, found)
+    _take_marks(places, z, loc, scale, words, found, found.view(ring.dtype))
     free(memory)
     return True
 

@@ -56,8 +56,8 @@ DELAYS, DELAY_PLACES, RING_IN, NOW = 8, 9, 10, 11
 RING = 0
 
 
-def _delivery(dtype):
-    """Make the body of a handler."""
+def _delivery(dtype, word):
+    """Make the body of a handler; ``word`` is the unsigned type as large as a float."""
 
     @njit(forceinline=True)
     @named_after(dtype)
@@ -102,7 +102,7 @@ def _delivery(dtype):
         scale = array(argument(frame, 6), dtype, b + 1)[b]
         out = result(frame, RING)
         slots, m = dimension(out, 0), dimension(out, 1)
-        ring = array(out, dtype, slots * m * batch)
+        size = slots * m * batch
         start = np.int64(array(argument(frame, NOW), u32, 1)[0]) + np.int64(table[0])
         start -= slots if start >= slots else 0
         top = np.int64(origin[0])
@@ -117,7 +117,8 @@ def _delivery(dtype):
             (start, slots, m * batch, (np.int64(place[ROW]) + low) * batch),
             loc,
             scale,
-            ring,
+            array(out, dtype, size),
+            array(out, word, size),
         )
 
     @njit
@@ -166,7 +167,7 @@ def _delivery(dtype):
     return call
 
 
-_call_32, _call_64 = _delivery(np.float32), _delivery(np.float64)
+_call_32, _call_64 = _delivery(np.float32, u32), _delivery(np.float64, np.uint64)
 
 
 def deliver_float32(frame):
