@@ -39,6 +39,7 @@ from .intrinsics import (
 )
 from .naming import named_after
 from .out_degree import is_fixed
+from .partition import LINE
 from .weights import HELD, HOLD, weigh
 
 u16 = np.uint16
@@ -298,8 +299,11 @@ def _add_where_any(sums, loc, scale, slot):
 @njit
 def _add_accumulators(sums, entries, ring_place, loc, scale, ring):
     """Add what the cells of a tile of so many entries a slot have accumulated."""
-    stride = ring_place[2]
-    for first in range(0, sums.size, np.int64(1) << stride):
+    step = np.int64(1) << ring_place[2]
+    for first in range(0, sums.size, step):
+        coming = _at(first + step, ring_place)
+        for i in range(0, entries, LINE // ring.itemsize):
+            prefetch_entry(ring, coming + i)
         at = _at(first, ring_place)
         own = sums[first : first + entries]
         _add_where_any(own, loc, scale, ring[at : at + entries])
