@@ -257,8 +257,11 @@ def _sum_of_place(t, places, z, loc, scale, found, held):
 
 
 @njit(forceinline=False)
-def _take_marks(places, z, loc, scale, words, found, held):
-    """Put in the place of each mark what the ring held, and what is added to it."""
+def _take_marks(places, z, loc, scale, words, found, held, shared):
+    """Put in the place of each mark what the ring held, and what is added to it.
+
+    ``shared`` is memory for the numbers of the connections that are not alone.
+    """
     prefer_wide_vectors()
     arrays_are_distinct()
     real, count = held.dtype.type, places.size
@@ -266,6 +269,7 @@ def _take_marks(places, z, loc, scale, words, found, held):
     values = carray(stack_words(STEP_WORDS), (STEP_WORDS,)).view(held.dtype)
     written = values.view(words.dtype)
     lowest = _mark(words, count - 1)
+    n_shared = 0
     for first in range(0, count, STEP):
         own, own_z = places[first : first + STEP], z[first : first + STEP]
         own_found, own_held = found[first : first + STEP], held[first : first + STEP]
@@ -276,12 +280,16 @@ def _take_marks(places, z, loc, scale, words, found, held):
             is_first = own_found[t] < lowest
             marks[t] = _mark(words, first + t) if is_first else words.dtype.type(0)
         for t in range(np.uint64(own.size)):
-            if words[own[t]] != marks[t]:
-                here = first + np.int64(t)
-                if words[own[t]] != _mark(words, here):
-                    continue
-                values[t] = _sum_of_place(here, places, z, loc, scale, found, held)
-            words[own[t]] = written[t]
+            if words[own[t]] == marks[t]:
+                words[own[t]] = written[t]
+            else:
+                shared[n_shared] = u32(first + np.int64(t))
+                n_shared += 1
+    for i in range(n_shared):
+        t = np.int64(shared[i])
+        if words[places[t]] == _mark(words, t):
+            values[0] = _sum_of_place(t, places, z, loc, scale, found, held)
+            words[places[t]] = written[0]
 
 
 @njit(forceinline=False, _nrt=False)
@@ -380,7 +388,8 @@ def _deliver_few(
     _locate(cells, count, place, words, places)
     places = places[:count]
     _leave_marks(places, words, found)
-    _take_marks(places, z, loc, scale, words, found, found.view(ring.dtype))
+    held, shared = found.view(ring.dtype), cells
+    _take_marks(places, z, loc, scale, words, found, held, shared)
     free(memory)
     return True
 
