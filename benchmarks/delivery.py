@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a delivery costs, beside the product without delays: the full microcircuit.
+"""What a delivery costs, beside the product without delays.
 
     SYNJIT_NUM_THREADS=1 python benchmarks/delivery.py
 
-prints nanoseconds per connection, of processor time and of wall time, of steps in a
-loop: ``B @ spikes``; read and deliver, with a ring of 64 slots, or ten times as many.
-Spikes are random, at the published rates and at ten times these.
+prints nanoseconds of processor time per connection, of steps in a loop: of ``M @ spikes``,
+and of a read and a delivery with a ring of 64 slots, or ten times as many. First of the
+full microcircuit, with random spikes at the published rates and at ten times these, then
+of one matrix. Rounds are interleaved, and their medians are given.
 """
 
 from __future__ import annotations
@@ -19,93 +20,98 @@ import jax.numpy as jnp
 import numpy as np
 
 import synjit
-from synjit.demo.microcircuit import Network, build
+from synjit.demo.dynamics import connections
+from synjit.demo.microcircuit import build
 
-STEPS, REPEATS = 50, 7
+STEPS, ROUNDS = 50, 9
 SLOTS = 64
+ROWS, COLUMNS = 77_000, 2_000  # of the one matrix
+# Its prob, and columns with an event.
+ACTIVE = ((0.1, 8), (0.1, 40), (0.1, 200), (0.1, 2000), (0.01, 200), (0.01, 2000))
+MOST = 2e6  # connections of a round of it, about
 
 
-def blocks(network: Network) -> synjit.JITBlocks:
-    """Make all connections, with the delays of the model, in steps of 0.1 ms."""
-    par = network.parameters
-    count = len(network.sizes)
-    grid: list[list[synjit.JITMatrix | None]] = [[None] * count for _ in range(count)]
-    for block in network.blocks:
-        excites = par.populations[block.source].excitatory
-        mean = par.excitatory_delay if excites else par.inhibitory_delay
-        grid[block.target][block.source] = synjit.JITNormal(
-            block.w_loc.to_decimal(u.pA),
-            block.w_scale.to_decimal(u.pA),
-            block.prob,
-            block.seed,
-            delay=synjit.normal_delays(
-                mean, mean * par.delay_relative_sd, par.time_step
-            ),
-            shape=block.shape,
-        )
-    return synjit.JITBlocks(grid)
+def products(matrix: synjit.JITMatrix | synjit.JITBlocks, sent: jax.Array) -> Callable:
+    """Make the loop of ``matrix @ spikes``."""
+
+    @jax.jit
+    def loop(start: jax.Array, sent: jax.Array) -> jax.Array:
+        def step(total: jax.Array, spikes: jax.Array) -> tuple[jax.Array, None]:
+            return total * 0.9 + matrix @ spikes, None
+
+        return jax.lax.scan(step, start, sent)[0]
+
+    start = matrix @ sent[0]
+    return lambda: loop(start, sent)
 
 
-def measure(run: Callable[[], object]) -> tuple[float, float]:
-    """Give the least seconds of processor time, and of wall time."""
-    jax.block_until_ready(run())
-    best = [np.inf, np.inf]
-    for _ in range(REPEATS):
-        start = time.process_time(), time.perf_counter()
-        jax.block_until_ready(run())
-        end = time.process_time(), time.perf_counter()
-        best = [min(b, e - s) for b, s, e in zip(best, start, end, strict=True)]
-    return best[0], best[1]
+def deliveries(
+    matrix: synjit.JITMatrix | synjit.JITBlocks, sent: jax.Array, slots: int
+) -> Callable:
+    """Make the loop of reads and deliveries, whose ring stays where it is."""
+
+    def step(carry: tuple, spikes: jax.Array) -> tuple[tuple, None]:
+        ring, now, total = carry
+        current, ring = ring.read(now)
+        ring = matrix.deliver(spikes, ring, now)
+        return (ring, now + 1, total * 0.9 + current), None
+
+    @jax.jit(donate_argnames="ring")
+    def loop(ring: synjit.Ring, start: jax.Array, sent: jax.Array) -> tuple:
+        return jax.lax.scan(step, (ring, jnp.int32(0), start), sent)[0]
+
+    kept, start = [matrix.ring(slots=slots)], matrix @ sent[0]
+
+    def run() -> object:
+        kept[0], *rest = loop(kept[0], start, sent)
+        return rest
+
+    return run
+
+
+def compare(
+    name: str, matrix: synjit.JITMatrix | synjit.JITBlocks, sent: np.ndarray, n: float
+) -> None:
+    """Measure and print nanoseconds for each of ``n`` connections."""
+    spikes = jnp.asarray(sent)
+    runs = {"product": products(matrix, spikes)}
+    for slots in (SLOTS, 10 * SLOTS):
+        runs[f"{slots} slots"] = deliveries(matrix, spikes, slots)
+    times: dict[str, list[float]] = {which: [] for which in runs}
+    for turn in range(ROUNDS + 1):
+        for which, run in runs.items():
+            start = time.process_time()
+            jax.block_until_ready(run())
+            if turn:  # the first compiles
+                times[which].append(time.process_time() - start)
+    product, *others = (float(np.median(t)) / n * 1e9 for t in times.values())
+    told = ", ".join(
+        f"{which} {ns:.2f} ({ns / product:.2f} times)"
+        for which, ns in zip(list(runs)[1:], others, strict=True)
+    )
+    print(f"{name:22} product {product:.2f} ns, {told}", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
-    network = build()
-    b = blocks(network)
+    network = build(delays_of="synapse")
+    matrix = connections(network, None)
     rates = [p.published_rate.to_decimal(u.Hz) for p in network.parameters.populations]
-    targets = list(map(network.outdegree, range(len(rates))))
+    targets = np.repeat(list(map(network.outdegree, range(len(rates)))), network.sizes)
     rng = np.random.default_rng(0)
-
-    @jax.jit
-    def products(sent: jax.Array) -> jax.Array:
-        def step(total: jax.Array, spikes: jax.Array) -> tuple[jax.Array, None]:
-            return total * 0.9 + b @ spikes, None
-
-        return jax.lax.scan(step, jnp.zeros(b.shape[0]), sent)[0]
-
-    def deliveries(ring: synjit.Ring, sent: jax.Array) -> Callable[[], object]:
-        def step(carry: tuple, spikes: jax.Array) -> tuple[tuple, None]:
-            ring, now, total = carry
-            current, ring = ring.read(now)
-            return (b.deliver(spikes, ring, now), now + 1, total * 0.9 + current), None
-
-        start = jnp.int32(0), jnp.zeros(b.shape[0])
-        loop = jax.jit(
-            lambda ring, sent: jax.lax.scan(step, (ring, *start), sent)[0],
-            donate_argnums=0,
-        )
-        kept = [ring]
-
-        def run() -> object:
-            kept[0], *rest = loop(kept[0], sent)
-            return rest
-
-        return run
-
     for factor in (1, 10):
         chance = np.repeat(np.array(rates) * 1e-4 * factor, network.sizes)
-        sent = jnp.asarray(rng.random((STEPS, b.shape[1])) < chance)
-        connections = float(np.asarray(sent).sum(0) @ np.repeat(targets, network.sizes))
-        runs = {"B @ spikes": lambda sent=sent: products(sent)}
-        for slots in (SLOTS, 10 * SLOTS):
-            runs[f"{slots} slots"] = deliveries(b.ring(slots=slots), sent)
-        for name, run in runs.items():
-            cpu, wall = (seconds / connections * 1e9 for seconds in measure(run))
-            print(
-                f"rates x {factor:<3} {name:12} {cpu:6.2f} ns of processor time a "
-                f"connection, {wall:6.2f} of wall time",
-                flush=True,
-            )
+        sent = rng.random((STEPS, matrix.shape[1])) < chance
+        compare(
+            f"network, rates x {factor}", matrix, sent, float(sent.sum(0) @ targets)
+        )
+    delay = synjit.normal_delays(1.5 * u.ms, 0.75 * u.ms, 0.1 * u.ms)
+    for prob, active in ACTIVE:
+        one = synjit.JITNormal(1.0, 0.1, prob, 1, shape=(ROWS, COLUMNS), delay=delay)
+        n = active * ROWS * prob
+        steps = max(2, min(20, round(MOST / n)))
+        sent = rng.permuted(np.tile(np.arange(COLUMNS) < active, (steps, 1)), axis=1)
+        compare(f"prob {prob}, {active} columns", one, sent, steps * n)
 
 
 if __name__ == "__main__":

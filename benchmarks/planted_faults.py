@@ -166,8 +166,8 @@ FAULTS = [
     ),
     Fault(
         "backends/numba_cpu/delivery.py",
-        "met[h] = (met[h] << u8(1) | u8(1)) & u8(3)",
-        "met[h] = u8(1)",
+        "or places[np.int64(before)] != place:",
+        "or False:",
         "delivery",
     ),
     Fault(

@@ -106,6 +106,25 @@ def test_what_is_in_the_ring_stays(able):
     assert_same_bits(ring.value, before + added(events, 9))
 
 
+@pytest.mark.parametrize("word", [np.uint32, np.uint64])
+def test_a_ring_may_hold_any_bits(word, able):
+    """CPU kernels leave marks in the ring for a while, which are numbers as well."""
+    events, real = spikes(), np.dtype(f"f{word(0).nbytes}")
+    rng = np.random.default_rng(1)
+    bits = ~rng.integers(0, 1500, (SLOTS, SHAPE[0]), word)
+    before = np.where(rng.random(bits.shape) < 0.5, bits.view(real), real.type(0.25))
+    with jax.enable_x64(real == np.float64):
+        w_loc, zeros = jnp.asarray(1.0, real), np.zeros(before.shape, real)
+        m = synjit.JITNormal(
+            w_loc, 0.1, 0.1, 42, delay=NORMAL, shape=SHAPE, backend=able
+        )
+        ring, alone = (m.deliver(events, synjit.Ring(r), 9) for r in (before, zeros))
+    assert ring.value.dtype == real
+    want = before + np.asarray(alone.value)
+    assert 0.1 < np.isnan(want).mean() < 0.9
+    np.testing.assert_array_equal(ring.value, want)
+
+
 def test_blocks_have_delays_of_their_own(able):
     events = spikes(sum(COLUMNS), 2)
     ring = blocks(able).deliver(events, synjit.Ring.zeros(SLOTS, sum(ROWS), 2), 33)

@@ -92,6 +92,27 @@ def test_a_connection_has_the_moments_of_its_synapses():
         assert sd.to_decimal(u.pA) == pytest.approx(total[number > 0].std(), rel=0.02)
 
 
+def test_no_weight_changes_its_sign():
+    """Of the densest block, where 0.9 % of an uncut normal would; moments are kept."""
+    network = build(0.1)
+    at = [(b.target, b.source) for b in network.blocks].index((4, 5))
+    block = network.blocks[at]
+    weights = connections(network, None).blocks[4][5].todense().to_decimal(u.pA)
+    there = np.asarray(weights)[np.asarray(weights) != 0]
+    assert there.size == pytest.approx(0.3726 * 485 * 106, rel=0.03)
+    assert (there < 0).all()
+    assert there.max() > 0.01 * block.w_loc.to_decimal(u.pA)
+    _, mean, sd = network.parameters.connection(4, 5)
+    by_scale = np.sqrt(0.1)
+    assert there.mean() * by_scale == pytest.approx(mean.to_decimal(u.pA), rel=0.01)
+    assert there.std() * by_scale == pytest.approx(sd.to_decimal(u.pA), rel=0.01)
+
+
+def test_weights_that_vary_too_much_are_refused():
+    with pytest.raises(ValueError, match=r"of one pair of populations it is 1\.47"):
+        build(0.02, parameters=Parameters(weight_relative_sd=0.6))
+
+
 def test_synapses_are_as_many_as_published():
     network = build(1.0)
     block = network.blocks[0]
@@ -111,7 +132,7 @@ def test_weights():
     assert weights[0, 6][0] == pytest.approx(175.6, rel=0.01)  # 87.8 / sqrt(0.25)
     assert weights[3, 1][0] == pytest.approx(-702.4, rel=0.01)
     assert weights[0, 2][0] == pytest.approx(351.2, rel=0.03)  # L4E to L23E: doubled
-    assert weights[2, 5] == pytest.approx((-702.4, 70.24), rel=0.02)
+    assert weights[2, 5] == pytest.approx((-702.4, 70.24 / 0.9047), rel=0.02)
     assert (0, 7) not in weights  # no synapses, no block
 
 

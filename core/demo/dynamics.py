@@ -16,7 +16,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from synjit import JITBlocks, JITNormal
+from synjit import JITBlocks, JITTruncatedNormal
 
 from .background import arriving_spikes
 
@@ -78,13 +78,16 @@ class Neurons(NamedTuple):
 def connections(network: Network, backend: str | None) -> JITBlocks:
     """All connections, a block for each pair of populations that has any."""
     count = len(network.sizes)
-    blocks: list[list[JITNormal | None]] = [[None] * count for _ in range(count)]
+    blocks: list[list[JITTruncatedNormal | None]] = [
+        [None] * count for _ in range(count)
+    ]
     for block in network.blocks:
-        blocks[block.target][block.source] = JITNormal(
+        blocks[block.target][block.source] = JITTruncatedNormal(
             block.w_loc,
             block.w_scale,
             block.prob,
             block.seed,
+            bounds=block.bounds,
             shape=block.shape,
             backend=backend,
             delay=block.delay,

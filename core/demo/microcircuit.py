@@ -4,7 +4,8 @@
 77,169 leaky integrate-and-fire neurons under one square millimetre of cortex,
 in eight populations, with about 0.3 billion synapses of normally distributed
 weight (T. C. Potjans and M. Diesmann, Cerebral Cortex 24 (2014) 785). The synapses
-between two populations are one `synjit.JITNormal`, all of them one `synjit.JITBlocks`.
+between two populations are one `synjit.JITTruncatedNormal`, all of them one
+`synjit.JITBlocks`.
 
 `Parameters` holds the numbers of the model; `build` draws a network from a seed,
 as small as its blocks' seeds, the delays and the initial potentials.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import product, repeat
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import brainunit as u
@@ -37,6 +38,9 @@ Background = Literal["current", "poisson"]
 LEAST_COMPARABLE = 0.2
 
 BYTES_PER_SYNAPSE = 8  # if it were stored: a row index and a weight
+# Of a mean and its standard deviation, where a symmetrically cut normal is a uniform.
+LEAST_RATIO = math.sqrt(3)
+FURTHEST_CUT = 12.0  # standard deviations, beyond which there is nothing to cut
 MAX_SEED = 2**25 - 1  # keeps every block's seed below 2**31
 
 
@@ -169,6 +173,37 @@ class Parameters(NamedTuple):
         square = (contacts * (1 + self.weight_relative_sd**2) + contacts**2) / prob
         return prob, mean * weight, math.sqrt(square - mean**2) * abs(weight)
 
+    def widest_cut(self) -> float:
+        """Where to cut the normal weights of all connections, so that none changes sign.
+
+        Symmetrically, which leaves the mean alone, and as far out as may be: in standard
+        deviations of the normal before it is cut.
+
+        Raises
+        ------
+        ValueError
+            Weights vary too much to be normal and keep their sign.
+        """
+        pairs = product(range(len(self.populations)), repeat=2)
+        laws = [self.connection(*pair) for pair in pairs]
+        # Rounded weights are to stay clear of 0 as well.
+        ratio = 0.999 * min(abs(float(mean / sd)) for prob, mean, sd in laws if prob)
+        if ratio <= LEAST_RATIO:
+            raise ValueError(
+                "the mean of the weights must be more than sqrt(3) of their standard "
+                "deviations, for a normal that is cut symmetrically to keep their sign; "
+                f"of one pair of populations it is {ratio:.3g}: make "
+                "weight_relative_sd or the connection probabilities smaller"
+            )
+        low, high = 0.0, FURTHEST_CUT
+        while high - low > 1e-9:
+            middle = (low + high) / 2
+            if middle / sd_within(middle) < ratio:
+                low = middle
+            else:
+                high = middle
+        return low
+
     def mean_delay(self, source: int) -> Quantity:
         """Mean delay of the synapses of a population's neurons."""
         if self.populations[source].excitatory:
@@ -185,6 +220,12 @@ class Parameters(NamedTuple):
         )
 
 
+def sd_within(bound: float) -> float:
+    """Standard deviation of a standard normal that is cut at -bound and bound."""
+    density = math.exp(-(bound**2) / 2) / math.sqrt(2 * math.pi)
+    return math.sqrt(1 - 2 * bound * density / math.erf(bound / math.sqrt(2)))
+
+
 class Block(NamedTuple):
     """The synapses from one population to another: arguments of the product."""
 
@@ -192,7 +233,8 @@ class Block(NamedTuple):
     source: int
     prob: float
     w_loc: Quantity
-    w_scale: Quantity
+    w_scale: Quantity  # before the normal is cut
+    bounds: tuple[float, float]
     seed: int
     shape: tuple[int, int]
     delay: Delays | None
@@ -313,10 +355,12 @@ def build(
     of_synapses = delays_of == "synapse"
     sizes = tuple(max(1, round(p.size * scale)) for p in par.populations)
     laws = [_law_of_delays(par, p) if of_synapses else None for p in range(count)]
+    cut = par.widest_cut()
+    widened = 1 / (sd_within(cut) * math.sqrt(scale))
     blocks = []
     for target in range(count):
         for source in range(count):
-            prob, w_loc, w_scale = par.connection(target, source)
+            prob, mean, sd = par.connection(target, source)
             if prob == 0:
                 continue
             blocks.append(
@@ -324,8 +368,9 @@ def build(
                     target,
                     source,
                     prob,
-                    w_loc / math.sqrt(scale),
-                    w_scale / math.sqrt(scale),
+                    mean / math.sqrt(scale),
+                    sd * widened,
+                    (-cut, cut),
                     seed=64 * seed + 8 * target + source,
                     shape=(sizes[target], sizes[source]),
                     delay=laws[source],

@@ -123,7 +123,7 @@ def simulate(
     seed : int
         Master seed, see `build`. The same seed gives the same spikes.
     backend : str, optional
-        Passed on to `synjit.JITNormal`.
+        Passed on to `synjit.JITTruncatedNormal`.
     report : callable, optional
         Is given a line of text on the progress now and then.
     devices : int
