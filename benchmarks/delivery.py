@@ -3,10 +3,10 @@
 
     SYNJIT_NUM_THREADS=1 python benchmarks/delivery.py
 
-prints nanoseconds of processor time per connection, of steps in a loop: of ``M @ spikes``,
-and of a read and a delivery with a ring of 64 slots, or ten times as many. First of the
-full microcircuit, with random spikes at the published rates and at ten times these, then
-of one matrix. Rounds are interleaved, and their medians are given.
+prints nanoseconds of processor time per connection, of steps in a loop: of
+``M @ spikes``, and of a read and a delivery with a ring of 64 slots, or ten times as
+many. First of the full microcircuit, with random spikes at the published rates and at
+ten times these, then of one matrix. Rounds are interleaved, and medians are given.
 """
 
 from __future__ import annotations

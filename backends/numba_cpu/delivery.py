@@ -3,12 +3,12 @@
 
 A tile is a range of rows with all delays of a law, and a cell is one row, one vector
 and one delay of it: number ``(delay << stride) + row * batch + vector``, with delays
-counted from the shortest. Where few columns are active, most cells stay empty, and
-most others are met once. Connections are then listed, and the ring itself tells which of
-them share a cell: each leaves its mark there and keeps what it has found, which is what
-the ring held or another's mark. Those that find their own mark again, and had not found
-another's, are alone. Where connections are many, every cell has an accumulator instead.
-Either way, a connection costs the same in a ring of any number of slots.
+counted from the shortest. Where few columns are active, most cells stay empty, and most
+others are met once. Connections are then listed, and the ring itself tells which of
+them share a place: each leaves its mark there and keeps what it has found, which is
+what the ring held or another's mark. Those that find their own mark again, and had not
+found another's, are alone. Where connections are many, every cell has an accumulator
+instead. Either way, a connection costs the same in a ring of any number of slots.
 """
 
 from __future__ import annotations

@@ -174,10 +174,10 @@ class Parameters(NamedTuple):
         return prob, mean * weight, math.sqrt(square - mean**2) * abs(weight)
 
     def widest_cut(self) -> float:
-        """Where to cut the normal weights of all connections, so that none changes sign.
+        """Where to cut the normal weights, so that none of any block changes sign.
 
-        Symmetrically, which leaves the mean alone, and as far out as may be: in standard
-        deviations of the normal before it is cut.
+        Symmetrically, which leaves the mean alone, and as far out as may be: in
+        standard deviations of the normal before it is cut.
 
         Raises
         ------
@@ -191,8 +191,8 @@ class Parameters(NamedTuple):
         if ratio <= LEAST_RATIO:
             raise ValueError(
                 "the mean of the weights must be more than sqrt(3) of their standard "
-                "deviations, for a normal that is cut symmetrically to keep their sign; "
-                f"of one pair of populations it is {ratio:.3g}: make "
+                "deviations, for a normal that is cut symmetrically to keep their "
+                f"sign; of one pair of populations it is {ratio:.3g}: make "
                 "weight_relative_sd or the connection probabilities smaller"
             )
         low, high = 0.0, FURTHEST_CUT
