@@ -142,9 +142,21 @@ FAULTS = [
     ),
     Fault(
         "backends/numba_cpu/events.py",
-        "            sums[row] = 0\n",
-        "            pass\n",
+        "        sums[row] = 0\n",
+        "        pass\n",
         "blocks delivery one_matrix",
+    ),
+    Fault(
+        "backends/numba_cpu/events.py",
+        "columns < (1 << NARROW_N_BITS) and",
+        "columns <= (1 << NARROW_N_BITS) and",
+        "blocks",
+    ),
+    Fault(
+        "backends/numba_cpu/events.py",
+        "and columns * np.int64(largest) < most",
+        "and columns > 0",
+        "blocks",
     ),
     Fault(
         "backends/numba_cpu/out_degree.py",

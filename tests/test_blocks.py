@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 import synjit
+from synjit import reference
+from synjit.backends.numba_cpu.events import NARROW_N_BITS, is_narrow
+from synjit.backends.numba_cpu.weights import largest
+from synjit.reference import quantile_table
 from synjit.registry import registry
 
 # Rows and columns of the groups; three chunks of one block, a part of one of another.
@@ -85,6 +89,43 @@ def test_events_give_the_bits_of_the_sum(batch, fraction, backend):
     assert_same_bits(jax.jit(lambda b, x: b @ x)(blocks(backend), x), want)
     as_floats = synjit.Events(x.astype(jnp.float32))
     assert_same_bits(blocks(backend) @ as_floats, want)
+
+
+@pytest.mark.parametrize("columns", [1, 63, 64, 65])
+@pytest.mark.parametrize("wide", [False, True])
+def test_few_columns_and_many_give_the_bits_of_the_sum(columns, wide, backend):
+    """CPU kernels have accumulators of 32 bits where the sums of a row fit them."""
+    shape = (1100, columns)
+    pair = [
+        synjit.JITLogNormal(0.5, 1.0, 1, sigma=2.0, shape=shape, backend=backend)
+        if wide
+        else synjit.JITNormal(-0.1, 0.3, 1.0, 1, shape=shape, backend=backend),
+        synjit.JITConstant(0.7, 0.9, 2, shape=shape, backend=backend),
+    ]
+    x = jnp.ones(columns, bool)
+    got = synjit.JITBlocks([pair]) @ jnp.concatenate([x, x])
+    assert_same_bits(got, pair[0] @ x + pair[1] @ x)
+
+
+def test_no_accumulator_of_32_bits_overflows():
+    """What a table of any words can give is bounded."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 2**32, 100_000, dtype=np.uint32)
+    laws = reference.Normal(), reference.Constant(), reference.LogNormal(1.0)
+    normal, _, lognormal = tables = [law.table for law in laws]
+    for size in (quantile_table.SYMMETRIC_WORDS, quantile_table.GENERAL_WORDS):
+        table = rng.integers(0, 2**32, size, dtype=np.uint32)
+        tables += [table, table >> np.uint32(8), table & np.uint32(0xFF801FFF)]
+    for table in tables:
+        z = abs(quantile_table.look_up(table, words).astype(np.int64)).max()
+        bound = int(largest(table))
+        assert z <= bound
+        for n in filter(lambda n: is_narrow(n, bound), (1, 16, 63, 64, 2000)):
+            assert n < 2**NARROW_N_BITS
+            assert n * bound < 2 ** (31 - NARROW_N_BITS)
+    assert is_narrow(63, largest(normal))
+    assert not is_narrow(64, largest(normal))
+    assert not is_narrow(2, largest(lognormal))
 
 
 def test_it_is_one_product_where_the_backend_has_one(backend):

@@ -28,7 +28,7 @@ from .naming import named_after
 from .operands import accumulators_of, list_of, make_list
 from .out_degree import is_fixed
 from .threads import available_threads, in_parts
-from .weights import HELD
+from .weights import HELD, largest
 
 u32 = np.uint32
 
@@ -37,9 +37,9 @@ PARTITION, SCANS, PARTS = 1, 2, 3
 # A place: the rows and the columns of the whole that a block takes up, and where its
 # table begins, and how many words it has.
 ROW, ROWS, COLUMN, COLUMNS, TABLE, TABLE_WORDS, PLACE_WORDS = 0, 1, 2, 3, 4, 5, 6
-# A scan, made of a block before the parts begin: the number of its limits, and where
-# its columns begin and end in the list of active ones.
-LIMITS, BEGIN, END, SCAN_WORDS = 0, 1, 2, 3
+# A scan, made of a block before the parts begin: the number of its limits, where its
+# columns begin and end in the list of active ones, and a bound of its table's z.
+LIMITS, BEGIN, END, LARGEST, SCAN_WORDS = 0, 1, 2, 3, 4
 # A part: its group's blocks, from the first to before the last, and rows of the group.
 FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
 # Rows of a part, unless a chunk is longer: more than a tile, since the keys of chunks
@@ -49,7 +49,7 @@ LEAST_ROWS = 1 << MIN_LOG2_CHUNK
 FEW = 8  # times fewer connections than another block of its group has
 TOUCHED = HELD  # rows in a list, at most
 # What it costs to weigh a row that is found in a list, in rows weighed one by one.
-TOUCHED_COST = 16
+TOUCHED_COST = 8
 
 
 def scratch_sizes(rows: tuple[int, ...], blocks: int) -> list[int]:
@@ -118,6 +118,22 @@ def scan_blocks(connectivities, places, active, scans):
         scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
         connections += _connections(connectivities, places, scans, b)
     return connections
+
+
+@njit
+def bound_weights(frame, places, scans):
+    """Fill in the bounds of the scans, of a table once."""
+    for b in range(scans.size // SCAN_WORDS):
+        place, scan = row_of(places, b, PLACE_WORDS), row_of(scans, b, SCAN_WORDS)
+        before = row_of(places, max(b - 1, 0), PLACE_WORDS)
+        if (
+            b > 0
+            and place[TABLE] == before[TABLE]
+            and place[TABLE_WORDS] == before[TABLE_WORDS]
+        ):
+            scan[LARGEST] = row_of(scans, b - 1, SCAN_WORDS)[LARGEST]
+        else:
+            scan[LARGEST] = largest(table_of(frame, place))
 
 
 @njit
@@ -193,6 +209,19 @@ def _blocks(dtype):
 
     @njit
     @named_after(dtype)
+    def add_tile(
+        matrix, flags, batch, active, tile, sums, loc, scale, can_skip, is_first, y
+    ):
+        """Write what a tile's connections give its rows, or add it."""
+        touched = carray(stack_words(TOUCHED), (TOUCHED,))
+        count = kernels.accumulate(matrix, flags, batch, active, tile, sums, touched)
+        if can_skip and 0 <= count * TOUCHED_COST < sums.size:
+            kernels.weigh_touched(sums, touched[:count], loc, scale, y)
+        else:
+            kernels.weigh_onto(sums, loc, scale, is_first, y)
+
+    @njit
+    @named_after(dtype)
     def add_block(frame, b, part, is_first, is_solid, both):
         """Write what a block gives a part's rows, or add it.
 
@@ -237,25 +266,24 @@ def _blocks(dtype):
         top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
         fixed = is_fixed(matrix.connectivity)
         chunk, n_chunks = pair_range(matrix.connectivity, top, bottom)
-        depth = p.tile_chunks(k, n_chunks, 8 * batch, attribute(frame, 0), active.size)
+        narrow = batch == 1 and kernels.is_narrow(active.size, scan[LARGEST])
+        size = 4 if narrow else 8 * batch
+        depth = p.tile_chunks(k, n_chunks, size, attribute(frame, 0), active.size)
         if fixed:
             depth = n_chunks
-        touched = carray(stack_words(TOUCHED), (TOUCHED,))
+        own = matrix, flags, batch, active
+        weights = loc, scale, can_skip, is_first
         for start in range(chunk, chunk + n_chunks, depth):
             end = min(start + depth, chunk + n_chunks)
             tile_low, tile_high = max(top, start << k), min(bottom, end << k)
             if fixed:
                 tile_low, tile_high = top, bottom
             tile = (start, end - start, tile_low, tile_high)
-            sums = both[: (tile_high - tile_low) * batch]
-            own = y[(tile_low - top) * batch : (tile_high - top) * batch]
-            count = kernels.accumulate(
-                matrix, flags, batch, active, tile, sums, touched
-            )
-            if can_skip and 0 <= count * TOUCHED_COST < sums.size:
-                kernels.weigh_touched(sums, touched[:count], loc, scale, own)
+            rows = y[(tile_low - top) * batch : (tile_high - top) * batch]
+            if narrow:
+                add_tile(*own, tile, both.view(np.int32)[: rows.size], *weights, rows)
             else:
-                kernels.weigh_onto(sums, loc, scale, is_first, own)
+                add_tile(*own, tile, both[: rows.size], *weights, rows)
         return is_solid or gives_solid
 
     @njit
@@ -279,6 +307,7 @@ def _blocks(dtype):
         _, _, batch = events(frame)
         partition, scans = partition_of(frame), scratch(frame, SCANS)
         connections = scan_blocks(connectivities, places, list_of(partition), scans)
+        bound_weights(frame, places, scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """N and Z of W @ events, and of W.T @ events.
 
-An accumulator is one 64-bit word, N in its low half and Z in its high half, so that
-one addition counts and sums at once. N never leaves its half: it is at most the number
-of columns.
+An accumulator is one word, N in its low bits and Z above, so that one addition counts
+and sums at once. N never leaves its bits: it is at most the number of columns. Of 64
+bits, each has a half; where columns are few, words of 32 bits take half the memory.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from .draw import (
     typical_count,
 )
 from .intrinsics import (
+    arrays_are_distinct,
     bits_of_bytes,
     prefer_wide_vectors,
     stack_words,
@@ -57,6 +58,9 @@ u16 = np.uint16
 u32 = np.uint32
 
 Z_UNIT = 2.0**-UNIT_BITS
+NARROW_N_BITS = 6  # of an accumulator of 32 bits
+_NARROW_BITS, _NARROW_N = np.int32(NARROW_N_BITS), np.int32((1 << NARROW_N_BITS) - 1)
+_N = np.int64((1 << 32) - 1)
 PAIR_WORDS = 4 * HELD
 FLAG_WORDS = LANES  # of four flags: four rows
 # Nanoseconds, about: to probe a row, what a row found to be connected costs then, and
@@ -132,8 +136,8 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     tile : (first chunk, chunks, first row, row after the last)
         At most ``partition.TILE_ROWS`` rows, unless it is one long chunk. Of a fixed
         out-degree, all segments and all rows.
-    sums : int64 array
-        Accumulators (rows, batch).
+    sums : int64 or int32 array
+        Accumulators (rows, batch); of 32 bits where they are of one vector and narrow.
     touched : uint32 array
         Where to list the rows that were added to, of one vector: some of them twice.
 
@@ -147,10 +151,34 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
     return _accumulate_long(matrix, flags, batch, active, tile, sums, touched)
 
 
+@njit(forceinline=True)
+def _n_and_z(sums, i):
+    word = sums[i]
+    if sums.itemsize == 4:
+        return np.int32(word & _NARROW_N), np.int32(word >> _NARROW_BITS)
+    return np.int32(word & _N), np.int32(word >> 32)
+
+
+@njit(forceinline=True)
+def is_narrow(columns, largest):
+    """Whether accumulators of 32 bits do, for so many columns with weights up to this.
+
+    ``largest`` is that of ``weights.largest``.
+    """
+    most = np.int64(1) << (31 - NARROW_N_BITS)
+    return columns < (1 << NARROW_N_BITS) and columns * np.int64(largest) < most
+
+
 @njit
 def _add(rows, z, held, sums):
-    for t in range(held):
-        sums[rows[t]] += (np.int64(z[t]) << 32) + 1
+    if sums.itemsize == 4:
+        for t in range(held):
+            z[t] = np.int32(np.int32(z[t] << _NARROW_BITS) + np.int32(1))
+        for t in range(held):
+            sums[rows[t]] = np.int32(sums[rows[t]] + z[t])
+    else:
+        for t in range(held):
+            sums[rows[t]] += (np.int64(z[t]) << 32) + 1
 
 
 @njit
@@ -167,10 +195,8 @@ def _add_batch(rows, z, held, flags, sums):
 def unpack(sums, n, z):
     """Part accumulators into N and Z."""
     prefer_wide_vectors()
-    halves = sums.view(np.int32)
     for i in range(np.uint64(n.size)):
-        n[i] = halves[2 * i]
-        z[i] = halves[2 * i + 1]
+        n[i], z[i] = _n_and_z(sums, i)
 
 
 @njit(forceinline=True)
@@ -186,9 +212,8 @@ def weighted_sum(n, z, loc, scale, real):
 def weigh_accumulators(sums, loc, scale, y):
     """Write the weighted sums of accumulators."""
     prefer_wide_vectors()
-    halves = sums.view(np.int32)
     for i in range(np.uint64(y.size)):
-        n, z = halves[2 * i], halves[2 * i + 1]
+        n, z = _n_and_z(sums, i)
         y[i] = weighted_sum(n, z, loc, scale, y.dtype.type)
 
 
@@ -203,10 +228,11 @@ def weigh_sums(n, z, loc, scale, y):
 @njit(forceinline=False)
 def _add_weighted(sums, loc, scale, y):
     prefer_wide_vectors()
-    halves = sums.view(np.int32)
+    arrays_are_distinct()
     for i in range(np.uint64(y.size)):
-        n, z = halves[2 * i], halves[2 * i + 1]
+        n, z = _n_and_z(sums, i)
         y[i] += weighted_sum(n, z, loc, scale, y.dtype.type)
+        sums[i] = 0
 
 
 @njit
@@ -214,20 +240,19 @@ def weigh_onto(sums, loc, scale, is_first, y):
     """Write weighted sums, or add them to y, and set the accumulators to zero."""
     if is_first:
         weigh_accumulators(sums, loc, scale, y)
+        sums[:] = 0
     else:
         _add_weighted(sums, loc, scale, y)
-    sums[:] = 0
 
 
 @njit
 def weigh_touched(sums, touched, loc, scale, y):
     """Add to y at the rows in a list alone, and set their accumulators to zero."""
-    halves = sums.view(np.int32)
     for row in touched:
-        if sums[row] != 0:  # or it came before
-            n, z = halves[2 * np.int64(row)], halves[2 * np.int64(row) + 1]
-            y[row] += weighted_sum(n, z, loc, scale, y.dtype.type)
-            sums[row] = 0
+        # A row that came before has no sums any more, whose 0 changes nothing.
+        n, z = _n_and_z(sums, row)
+        y[row] += weighted_sum(n, z, loc, scale, y.dtype.type)
+        sums[row] = 0
 
 
 @njit

@@ -19,6 +19,7 @@ from synjit.reference.quantile_table import (
     CONSTANT_WORDS,
     FRACTION_BITS,
     GENERAL_FRACTION_BITS,
+    GENERAL_SLOPE_BITS,
     GENERAL_WORDS,
     SLOPE_BITS,
     SYMMETRIC_WORDS,
@@ -46,6 +47,8 @@ MANTISSA_BITS = 23
 _SIDE, _BELOW_SIDE = u32(1 << 31), u32((1 << 31) - 1)
 # Of 1/2, the float of octave 31, the exponent and as many bits as a cell has.
 _LAST_OCTAVE = u32(126 << CELL_BITS)
+
+_SLOPE, _LAST_FRACTION = u32((1 << SLOPE_BITS) - 1), u32((1 << FRACTION_BITS) - 1)
 
 _S0, _S1, _S2, _S3 = map(u32, draw.WEIGHT_SHIFTS)
 _M0, _M1, _M2 = map(u32, draw.WEIGHT_MULTIPLIERS)
@@ -99,7 +102,7 @@ def _lower(word):
 def _look_up_symmetric(table, cell, bits):
     """Give z by a table of SYMMETRIC_WORDS."""
     entry = entry_at(table, 0, cell)
-    slope = u32(entry & u32((1 << SLOPE_BITS) - 1))
+    slope = u32(entry & _SLOPE)
     fraction = _fraction(bits, FRACTION_BITS)
     fall = u32(u32(slope * fraction) >> u32(FRACTION_BITS - 1))
     magnitude = np.int32(u32(u32(entry >> u32(SLOPE_BITS)) - fall) >> u32(2))
@@ -124,6 +127,24 @@ def look_up_symmetric(table, word):
     """Give z of a word by a table of SYMMETRIC_WORDS."""
     bits = _locate(word)
     return _look_up_symmetric(table, _cell(bits, u32(0)), bits)
+
+
+@njit(forceinline=False, _nrt=False)
+def largest(table):
+    """Bound the magnitude of every z that a table of any words can give."""
+    prefer_wide_vectors()
+    most = u32(0)
+    if table.size == SYMMETRIC_WORDS:
+        for i in range(SYMMETRIC_WORDS):
+            base, slope = u32(table[i] >> u32(SLOPE_BITS)), table[i] & _SLOPE
+            fall = u32(u32(slope * _LAST_FRACTION) >> u32(FRACTION_BITS - 1))
+            most = max(most, base if base >= fall else u32(0xFFFFFFFF))
+    elif table.size == GENERAL_WORDS:
+        for i in range(2 * CELLS):
+            lower = u32(_lower(table[i]))
+            most = max(most, u32(u32(table[i] ^ lower) - lower))
+        most = u32(most + u32(1 << GENERAL_SLOPE_BITS))
+    return u32(u32(most >> u32(2)) + u32(1))
 
 
 @njit(forceinline=True)
