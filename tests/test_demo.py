@@ -108,6 +108,20 @@ def test_no_weight_changes_its_sign():
     assert there.std() * by_scale == pytest.approx(sd.to_decimal(u.pA), rel=0.01)
 
 
+def test_weights_add_up_to_what_a_fixed_number_of_synapses_does():
+    network = build(0.2)
+    matrix = connections(network, None)
+    for block in network.blocks:
+        own = matrix.blocks[block.target][block.source]
+        total = np.asarray((own @ np.ones(own.shape[1], bool)).to_decimal(u.pA)).sum()
+        mean = block.prob * own.shape[0] * own.shape[1] * block.w_loc.to_decimal(u.pA)
+        assert total == pytest.approx(mean, rel=1e-5)
+        scale = float(own.w_loc / block.w_loc)
+        assert scale == pytest.approx(float(own.w_scale / block.w_scale), rel=1e-6)
+        deviation = 1 / np.sqrt(block.prob * own.shape[0] * own.shape[1])
+        assert 0 < abs(scale - 1) < 5 * deviation
+
+
 def test_weights_that_vary_too_much_are_refused():
     with pytest.raises(ValueError, match=r"of one pair of populations it is 1\.47"):
         build(0.02, parameters=Parameters(weight_relative_sd=0.6))
