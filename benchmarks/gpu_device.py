@@ -250,7 +250,7 @@ def microcircuit(session: Session) -> Any:
         activity = demo.simulate(*size, backend=backend)
     return {
         "s a biological second": round(activity.wall_seconds / size[1] * 1000, 2),
-        "spikes": int(activity.counts.sum()),  # 249,442 on a CPU
+        "spikes": int(activity.counts.sum()),  # 248,315 on a CPU
     }
 
 

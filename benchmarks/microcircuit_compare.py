@@ -144,6 +144,10 @@ def main() -> None:
     print("\nVariance over mean of a population's spikes in 3 ms\n\n" + head)
     for run in (first, second, *runs):
         print(_row(run.name, run.synchrony, 1))
+    print("\nMean correlation of pairs (times 1000)\n\n" + head)
+    for run in (first, second, *runs):
+        means = [1000 * float(np.nanmean(p["correlation"])) for p in run.single]
+        print(_row(run.name, means, 1))
     figures: dict = {
         r.name: {"rates": r.rates, "synchrony": r.synchrony}
         for r in (first, second, *runs)
