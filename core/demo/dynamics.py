@@ -89,7 +89,8 @@ def connections(network: Network, backend: str | None) -> JITBlocks:
     scales = {}
     for block in network.blocks:
         mean = block.prob * math.prod(block.shape) * block.w_loc.to_decimal(u.pA)
-        scales[block.seed] = mean / sums[block.target, block.source]
+        total = sums[block.target, block.source]
+        scales[block.seed] = mean / total if total else 1.0  # where none is drawn
     return _blocks(network, backend, scales)
 
 
