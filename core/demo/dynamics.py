@@ -83,27 +83,25 @@ def connections(network: Network, backend: str | None) -> JITBlocks:
     thousandth more or less, which shifts rates by a few percent. In networks that are
     compared with it, the weights of a block are therefore scaled to their mean sum.
     """
-    if not network.is_comparable:
-        return _blocks(network, backend, {})
-    sums = _sums(network, _blocks(network, None, {}))
-    scales = {}
-    for block in network.blocks:
-        mean = block.prob * math.prod(block.shape) * block.w_loc.to_decimal(u.pA)
-        total = sums[block.target, block.source]
-        scales[block.seed] = mean / total if total else 1.0  # where none is drawn
+    scales = np.ones((len(network.sizes),) * 2)
+    if network.is_comparable:
+        sums = _sums(network, _blocks(network, None, scales))
+        for block in network.blocks:
+            at = block.target, block.source
+            mean = block.prob * math.prod(block.shape) * block.w_loc.to_decimal(u.pA)
+            if sums[at]:  # something is drawn
+                scales[at] = mean / sums[at]
     return _blocks(network, backend, scales)
 
 
-def _blocks(
-    network: Network, backend: str | None, scales: dict[int, float]
-) -> JITBlocks:
-    """All connections, with the weights of blocks scaled, by their seeds."""
+def _blocks(network: Network, backend: str | None, scales: np.ndarray) -> JITBlocks:
+    """All connections, weights scaled by those of their block, (targets, sources)."""
     count = len(network.sizes)
     blocks: list[list[JITTruncatedNormal | None]] = [
         [None] * count for _ in range(count)
     ]
     for block in network.blocks:
-        scale = scales.get(block.seed, 1.0)
+        scale = float(scales[block.target, block.source])
         blocks[block.target][block.source] = JITTruncatedNormal(
             scale * block.w_loc,
             scale * block.w_scale,
