@@ -4,13 +4,14 @@
 import brainunit as u
 import jax
 import jax.numpy as jnp
+import numba
 import numpy as np
 import pytest
 
 import synjit
 from synjit import reference
-from synjit.backends.numba_cpu.events import NARROW_N_BITS, is_narrow
-from synjit.backends.numba_cpu.weights import largest
+from synjit.backends.numba_cpu import events as kernels
+from synjit.backends.numba_cpu import weights
 from synjit.reference import quantile_table
 from synjit.registry import registry
 
@@ -107,6 +108,19 @@ def test_few_columns_and_many_give_the_bits_of_the_sum(columns, wide, backend):
     assert_same_bits(got, pair[0] @ x + pair[1] @ x)
 
 
+# What is compiled as a part of a kernel cannot be called but by compiled functions.
+
+
+@numba.njit
+def largest(table):
+    return weights.largest(table)
+
+
+@numba.njit
+def is_narrow(columns, bound):
+    return kernels.is_narrow(columns, bound)
+
+
 def test_no_accumulator_of_32_bits_overflows():
     """What a table of any words can give is bounded."""
     rng = np.random.default_rng(0)
@@ -121,8 +135,8 @@ def test_no_accumulator_of_32_bits_overflows():
         bound = int(largest(table))
         assert z <= bound
         for n in filter(lambda n: is_narrow(n, bound), (1, 16, 63, 64, 2000)):
-            assert n < 2**NARROW_N_BITS
-            assert n * bound < 2 ** (31 - NARROW_N_BITS)
+            assert n < 2**kernels.NARROW_N_BITS
+            assert n * bound < 2 ** (31 - kernels.NARROW_N_BITS)
     assert is_narrow(63, largest(normal))
     assert not is_narrow(64, largest(normal))
     assert not is_narrow(2, largest(lognormal))
