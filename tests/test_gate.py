@@ -290,7 +290,7 @@ def test_a_broken_kernel_is_refused_and_nothing_need_be_cleared(cache, tmp_path)
     assert start(cache, **other).communicate()[0] == "certificate proved \n"
 
     kernels = copy / "backends" / "numba_cpu"
-    right, wrong = "n[i], z[i] = _n_and_z(sums, i)", "n[i], z[i] = _n_and_z(sums, 0)"
+    right, wrong = "n[i], z[i] = n_and_z(sums, i)", "n[i], z[i] = n_and_z(sums, 0)"
     (path,) = (p for p in kernels.glob("*.py") if right in p.read_text())
     path.write_text(path.read_text().replace(right, wrong))
     output = start(cache, **other).communicate()[0]

@@ -40,6 +40,7 @@ ROW, ROWS, COLUMN, COLUMNS, TABLE, TABLE_WORDS, PLACE_WORDS = 0, 1, 2, 3, 4, 5, 
 # A scan, made of a block before the parts begin: the number of its limits, where its
 # columns begin and end in the list of active ones, and a bound of its table's z.
 LIMITS, BEGIN, END, LARGEST, SCAN_WORDS = 0, 1, 2, 3, 4
+NO_BOUND = u32(0xFFFFFFFF)
 # A part: its group's blocks, from the first to before the last, and rows of the group.
 FIRST, LAST, LOW, HIGH, PART_WORDS = 0, 1, 2, 3, 4
 # Rows of a part, unless a chunk is longer: more than a tile, since the keys of chunks
@@ -116,13 +117,17 @@ def scan_blocks(connectivities, places, active, scans):
         scan[LIMITS] = count_limits(row_of(connectivities, b, CONNECTIVITY_WORDS))
         scan[BEGIN] = _bound(active, first)
         scan[END] = _bound(active, first + np.int64(place[COLUMNS]))
+        scan[LARGEST] = NO_BOUND
         connections += _connections(connectivities, places, scans, b)
     return connections
 
 
 @njit
 def bound_weights(frame, places, scans):
-    """Fill in the bounds of the scans, of a table once."""
+    """Fill in the bounds of the scans, of a table once.
+
+    It reads the tables: for calls of many connections, which make up for it.
+    """
     for b in range(scans.size // SCAN_WORDS):
         place, scan = row_of(places, b, PLACE_WORDS), row_of(scans, b, SCAN_WORDS)
         before = row_of(places, max(b - 1, 0), PLACE_WORDS)
@@ -266,7 +271,7 @@ def _blocks(dtype):
         top, bottom = np.int64(origin[0]) + low, np.int64(origin[0]) + high
         fixed = is_fixed(matrix.connectivity)
         chunk, n_chunks = pair_range(matrix.connectivity, top, bottom)
-        narrow = batch == 1 and kernels.is_narrow(active.size, scan[LARGEST])
+        narrow = kernels.is_narrow(active.size, scan[LARGEST])
         size = 4 if narrow else 8 * batch
         depth = p.tile_chunks(k, n_chunks, size, attribute(frame, 0), active.size)
         if fixed:
@@ -279,11 +284,11 @@ def _blocks(dtype):
             if fixed:
                 tile_low, tile_high = top, bottom
             tile = (start, end - start, tile_low, tile_high)
-            rows = y[(tile_low - top) * batch : (tile_high - top) * batch]
+            out = y[(tile_low - top) * batch : (tile_high - top) * batch]
             if narrow:
-                add_tile(*own, tile, both.view(np.int32)[: rows.size], *weights, rows)
+                add_tile(*own, tile, both.view(np.int32)[: out.size], *weights, out)
             else:
-                add_tile(*own, tile, both[: rows.size], *weights, rows)
+                add_tile(*own, tile, both[: out.size], *weights, out)
         return is_solid or gives_solid
 
     @njit
@@ -307,10 +312,11 @@ def _blocks(dtype):
         _, _, batch = events(frame)
         partition, scans = partition_of(frame), scratch(frame, SCANS)
         connections = scan_blocks(connectivities, places, list_of(partition), scans)
-        bound_weights(frame, places, scans)
         threads = 1
         if connections * max(1, batch // 4) > p.WORTH:
             threads = available_threads(frame)
+            if batch == 1:
+                bound_weights(frame, places, scans)
         parts = scratch(frame, PARTS)
         n_parts = cut_rows(origins, connectivities, places, scans, threads, parts)
         threads, longest = min(threads, n_parts), 0

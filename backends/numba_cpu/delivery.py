@@ -27,7 +27,7 @@ from .chunks import (
 )
 from .delays import delay_span, make_delay_words, place_by_delay
 from .draw import LANES, SHORT, make_keys, typical_connections
-from .events import weighted_sum
+from .events import add, n_and_z, weighted_sum
 from .intrinsics import (
     arrays_are_distinct,
     free,
@@ -213,14 +213,14 @@ def _at(cell, ring_place):
 
 
 @njit(forceinline=False, _nrt=False)
-def _locate(cells, count, ring_place, words, places):
+def _locate(cells, ring_place, words, places):
     """Number cells in the ring, and fetch them into the second-level cache.
 
     The first has no room for as many, and only the second is asked in time.
     """
     prefer_wide_vectors()
     arrays_are_distinct()
-    for first in range(0, count, STEP):
+    for first in range(0, places.size, STEP):
         own_cells, own = cells[first : first + STEP], places[first : first + STEP]
         for t in range(STEP):
             own[t] = _at(own_cells[t], ring_place)
@@ -297,9 +297,8 @@ def _add_where_any(sums, loc, scale, slot):
     """Add sums to the entries of a slot that they belong to, and leave the others."""
     prefer_wide_vectors()
     arrays_are_distinct()
-    halves = sums.view(np.int32)
     for i in range(np.uint64(slot.size)):
-        n, z = halves[2 * i], halves[2 * i + 1]
+        n, z = n_and_z(sums, i)
         more = slot[i] + weighted_sum(n, z, loc, scale, slot.dtype.type)
         slot[i] = more if sums[i] != 0 else slot[i]
 
@@ -345,14 +344,15 @@ def deliver(
     """
     start, slots, slot_size, offset = ring_place
     delays = delay_span(table)
-    each = DENSE * most_connections(matrix, low, high)
-    dense = active.size * each > delays * (high - low)
+    most = active.size * most_connections(matrix, low, high)
+    dense = DENSE * most > delays * (high - low)
     rows = tile_rows(delays, batch)
     if dense:
         near = near_rows(matrix.connectivity, delays * batch, NEAR_CELLS)
     else:
-        each = typical_connections(matrix.connectivity, 1 << 16) * active.size * batch
-        near = near_rows(matrix.connectivity, max(1, each), NEAR_LIST << 16)
+        own = typical_connections(matrix.connectivity, 1 << 16)  # of as many rows
+        each = max(1, own * active.size * batch)
+        near = near_rows(matrix.connectivity, each, NEAR_LIST << 16)
     rows = min(rows, near)
     own = matrix, table, flags, batch, active, loc, scale, ring
     first, done = low, True
@@ -385,8 +385,8 @@ def _deliver_few(
     count = list_connections(
         matrix, table, flags, batch, active, low, high, place[2], cells, z
     )
-    _locate(cells, count, place, words, places)
     places = places[:count]
+    _locate(cells, place, words, places)
     _leave_marks(places, words, found)
     held, shared = found.view(ring.dtype), cells
     _take_marks(places, z, loc, scale, words, found, held, shared)
@@ -416,8 +416,7 @@ def _deliver_many(
         count = list_connections(
             matrix, table, flags, batch, own, low, high, place[2], cells, z
         )
-        for t in range(count):
-            sums[cells[t]] += (np.int64(z[t]) << 32) + 1
+        add(cells, z, count, sums)
     _add_accumulators(sums, (high - low) * batch, place, loc, scale, ring)
     free(memory)
     return True

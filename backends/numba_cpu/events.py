@@ -104,11 +104,11 @@ def _accumulator(connections, word):
                     _add_batch(rows, z, held, flags[at : at + batch], sums)
                     held = 0
                 elif held > HOLD:
-                    _add(rows, z, held, sums)
+                    add(rows, z, held, sums)
                     held = 0
                     in_one_go = False
                 weighed = held
-        _add(rows, z, held, sums)
+        add(rows, z, held, sums)
         if not in_one_go or held > touched.size:
             return -1
         for t in range(held):
@@ -152,7 +152,8 @@ def accumulate(matrix, flags, batch, active, tile, sums, touched):
 
 
 @njit(forceinline=True)
-def _n_and_z(sums, i):
+def n_and_z(sums, i):
+    """N and Z in an accumulator."""
     word = sums[i]
     if sums.itemsize == 4:
         return np.int32(word & _NARROW_N), np.int32(word >> _NARROW_BITS)
@@ -170,7 +171,8 @@ def is_narrow(columns, largest):
 
 
 @njit
-def _add(rows, z, held, sums):
+def add(rows, z, held, sums):
+    """Add listed connections to the accumulators of their rows; may write over z."""
     if sums.itemsize == 4:
         for t in range(held):
             z[t] = np.int32(np.int32(z[t] << _NARROW_BITS) + np.int32(1))
@@ -196,7 +198,7 @@ def unpack(sums, n, z):
     """Part accumulators into N and Z."""
     prefer_wide_vectors()
     for i in range(np.uint64(n.size)):
-        n[i], z[i] = _n_and_z(sums, i)
+        n[i], z[i] = n_and_z(sums, i)
 
 
 @njit(forceinline=True)
@@ -213,7 +215,7 @@ def weigh_accumulators(sums, loc, scale, y):
     """Write the weighted sums of accumulators."""
     prefer_wide_vectors()
     for i in range(np.uint64(y.size)):
-        n, z = _n_and_z(sums, i)
+        n, z = n_and_z(sums, i)
         y[i] = weighted_sum(n, z, loc, scale, y.dtype.type)
 
 
@@ -230,7 +232,7 @@ def _add_weighted(sums, loc, scale, y):
     prefer_wide_vectors()
     arrays_are_distinct()
     for i in range(np.uint64(y.size)):
-        n, z = _n_and_z(sums, i)
+        n, z = n_and_z(sums, i)
         y[i] += weighted_sum(n, z, loc, scale, y.dtype.type)
         sums[i] = 0
 
@@ -250,7 +252,7 @@ def weigh_touched(sums, touched, loc, scale, y):
     """Add to y at the rows in a list alone, and set their accumulators to zero."""
     for row in touched:
         # A row that came before has no sums any more, whose 0 changes nothing.
-        n, z = _n_and_z(sums, row)
+        n, z = n_and_z(sums, row)
         y[row] += weighted_sum(n, z, loc, scale, y.dtype.type)
         sums[row] = 0
 
