@@ -55,12 +55,16 @@ def conforming_backends() -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give ``backend`` to each test that asks for one."""
-    if "backend" in metafunc.fixturenames:
-        names = conforming_backends()
-        if not names:  # pytest would skip, and all would be green
-            raise pytest.UsageError("no backend runs natively on the CPU")
-        metafunc.parametrize("backend", names)
+    """Give each ``backend``, or each that is ``able`` to deliver, to a test."""
+    from synjit.registry import registry
+
+    names = conforming_backends()
+    able = [name for name in names if registry().backends[name].supports_delays]
+    for fixture, found in (("backend", names), ("able", able)):
+        if fixture in metafunc.fixturenames:
+            if not found:  # pytest would skip, and all would be green
+                raise pytest.UsageError(f"no {fixture} runs natively on the CPU")
+            metafunc.parametrize(fixture, found)
 
 
 @pytest.fixture

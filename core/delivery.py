@@ -279,13 +279,14 @@ batching.primitive_batchers[only_if_p] = _only_if_batch
 # --- read -------------------------------------------------------------------------
 
 
-def _read(now: jax.Array, ring: jax.Array) -> list[jax.Array]:
+def _read(now: jax.Array, ring: jax.Array, *, in_order: bool) -> list[jax.Array]:
     """Read the slot, and clear it in the memory of the ring.
 
     XLA is free to read the slot wherever it is needed, later than it is cleared, and
-    then copies the ring. So both are done behind conditions, which always hold though
-    XLA cannot know it: results of a condition are kept, and the second depends on what
-    the first has read.
+    then copies the ring. A barrier keeps the two in order, but not on CPUs. There both
+    are done behind conditions, which always hold though XLA cannot know it: results of
+    a condition are kept, and the second depends on what the first has read. (Elsewhere
+    conditions would copy the ring themselves.)
     """
     number = now.astype(jnp.int32)
 
@@ -299,6 +300,9 @@ def _read(now: jax.Array, ring: jax.Array) -> list[jax.Array]:
         def cleared(ring: jax.Array) -> jax.Array:
             return lax.dynamic_update_index_in_dim(ring, empty, number, 0)
 
+        if in_order:
+            current, ring = lax.optimization_barrier((slot(ring), ring))
+            return [current, cleared(ring)]
         current = lax.cond(_is_something(number), slot, lambda _: empty, ring)
         words = lax.bitcast_convert_type(current[0, 0], jnp.uint32)
         has_been_read = _is_something(words if words.ndim == 0 else words[0])
@@ -348,7 +352,10 @@ read_p = jex.Primitive("synjit_read")
 read_p.multiple_results = True
 read_p.def_abstract_eval(_read_abstract)
 read_p.def_impl(jax.jit(read_p.bind))
-mlir.register_lowering(read_p, mlir.lower_fun(_read, multiple_results=True))
+for _platform in (None, "cpu"):
+    _lower = functools.partial(_read, in_order=_platform != "cpu")
+    _rule = mlir.lower_fun(_lower, multiple_results=True)
+    mlir.register_lowering(read_p, _rule, platform=_platform)
 ad.primitive_jvps[read_p] = _read_jvp
 ad.primitive_transposes[read_p] = _read_transpose
 batching.primitive_batchers[read_p] = cut_as_batch(_read_batch)

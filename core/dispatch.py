@@ -78,7 +78,7 @@ def _why_not_asked(candidate: Registered, problem: Problem) -> str:
 def _without_delays() -> str:
     """Say that a backend has no delays, and which ones have."""
     able = [r.backend.name for r in candidates(None) if r.supports_delays]
-    return f"it has no synjit_deliver, which delays need ({', '.join(able)} has it)"
+    return f"it has no synjit_deliver, which delays need; {', '.join(able)} can"
 
 
 def unfit(backend: Backend, problem: Problem, name: str | None) -> str:

@@ -12,7 +12,6 @@ from long import long_unless
 
 import synjit
 from synjit import reference
-from synjit.registry import registry
 
 NORMAL = synjit.normal_delays(3.0, 1.5)
 SLOTS = NORMAL.bounds[1] + 2
@@ -25,12 +24,6 @@ BLOCKS = {
     (1, 1): (0.7, 0.4, 0.9, synjit.Delays(synjit.Uniform(), 4, 2)),
 }
 M, N = sum(ROWS), sum(COLUMNS)
-
-
-@pytest.fixture(params=[n for n, r in registry().backends.items() if r.supports_delays])
-def able(request):
-    """Name each backend that has delays."""
-    return request.param
 
 
 def blocks(weights, backend):

@@ -7,6 +7,7 @@ written by hand; ``make ptx`` runs what XLA compiles.
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -75,6 +76,20 @@ def quotient(x, y):
     return whole if (x < 0) == (y < 0) else -whole
 
 
+def least(x, y, sign, nan=False):
+    """Least of two times a sign, -0 being below 0; NaN if both are, or if any is."""
+    numbers = [v for v in (x, y) if not math.isnan(v)]
+    if len(numbers) < (2 if nan else 1):
+        return math.nan
+    return min(numbers, key=lambda v: (sign * v, sign * math.copysign(1, v)))
+
+
+def saturated(x):
+    if math.isnan(x):
+        return 0
+    return int(min(max(x, -(2.0**31)), 2.0**31 - 1))
+
+
 FORMULAS = {
     "mov.b32": lambda x: x,
     "mov.u32": lambda x: x,
@@ -134,10 +149,19 @@ FORMULAS = {
     "mul.rn.f32": lambda x, y: bits32(f32(x) * f32(y)),
     "cvt.rn.f32.s32": lambda x: bits32(signed(x)),
     "setp.neu.f32": lambda x, y: f32(x) != f32(y),
+    "setp.gt.f32": lambda x, y: f32(x) > f32(y),
+    "min.NaN.f32": lambda x, y: bits32(least(f32(x), f32(y), 1, nan=True)),
+    "max.NaN.f32": lambda x, y: bits32(least(f32(x), f32(y), -1, nan=True)),
+    "cvt.rzi.s32.f32": lambda x: saturated(f32(x)),
     "add.rn.f64": lambda x, y: bits64(f64(x) + f64(y)),
     "mul.rn.f64": lambda x, y: bits64(f64(x) * f64(y)),
     "cvt.rn.f64.s32": lambda x: bits64(signed(x)),
     "setp.neu.f64": lambda x, y: f64(x) != f64(y),
+    "setp.gt.f64": lambda x, y: f64(x) > f64(y),
+    "setp.nan.f64": lambda x, y: math.isnan(f64(x)) or math.isnan(f64(y)),
+    "min.f64": lambda x, y: bits64(least(f64(x), f64(y), 1)),
+    "max.f64": lambda x, y: bits64(least(f64(x), f64(y), -1)),
+    "cvt.rzi.s32.f64": lambda x: saturated(f64(x)),
 }
 for name, compare in [*FORMULAS.items()]:
     if name.startswith("setp."):
@@ -157,6 +181,9 @@ def values(opcode: str, kind: str, seed: int) -> list[int]:
         found = [bits32(x) for x in (*FLOATS, *rng.normal(size=24))]
     elif ".f64" in opcode and "cvt" not in opcode:
         found = [bits64(x) for x in (*FLOATS, *rng.normal(size=24))]
+    elif opcode.startswith("cvt.rzi"):
+        bits = bits32 if kind == "r" else bits64
+        found = [bits(x) for x in (*FLOATS, *1e9 * rng.normal(size=24))]
     elif kind == "d":
         found = [*EDGES, *rng.integers(2**64, size=16, dtype=np.uint64).tolist()]
     else:
@@ -209,6 +236,7 @@ def test_instruction_is_as_the_isa_says(opcode):
         size = 64 if result == "d" else 32
         got = run_instruction(opcode, operands)
         is_float = opcode.endswith((".f32", ".f64")) and result != "p"
+        is_float = is_float and not opcode.startswith("cvt.rzi")
         for x, y, lane in zip(got, want, zip(*operands, strict=True), strict=True):
             as_float = f64 if size == 64 else f32
             if is_float and np.isnan(as_float(int(y))):  # which NaN is not specified
@@ -245,6 +273,10 @@ def test_reductions_are_over_the_warp():
 
 # --- atomics, loops, orders -------------------------------------------------------
 
+AT_LANE = "\tmul.wide.u32 %rd10, %r1, 4;\n\tadd.s64 %rd11, %rd1, %rd10;\n"
+OUT_LANE = AT_LANE.replace("%rd1,", "%rd2,").replace("%rd11", "%rd12")
+LOAD = AT_LANE + "\tld.global.b32 %r3, [%rd11{offset}];\n"
+STORE = OUT_LANE + "\tst.global.b32 [%rd12], %r3;\n"
 ADD = """
 	mul.lo.s32 %r3, %r2, 32;
 	add.s32 %r3, %r3, %r1;
@@ -350,12 +382,31 @@ $L__BB0_2:
     assert done.counts.max() == sum(i + 1 for i in range(40))
 
 
-# --- what is refused --------------------------------------------------------------
+def test_any_exchange_may_be_the_last():
+    body = """
+	setp.eq.b32 %p1, %r1, 3;
+	@%p1 atom.global.gpu.relaxed.exch.b32 %r4, [%rd2], %r2;"""
+    zero, last = np.zeros(1, np.uint32), set()
+    for seed in range(20):
+        done = launch(kernel(body, 3), 5, [zero, zero], [1], {1: 0}, seed)
+        last.add(int(done.results[0][0]))
+    assert last == set(range(5))
 
-AT_LANE = "\tmul.wide.u32 %rd10, %r1, 4;\n\tadd.s64 %rd11, %rd1, %rd10;\n"
-OUT_LANE = AT_LANE.replace("%rd1,", "%rd2,").replace("%rd11", "%rd12")
-LOAD = AT_LANE + "\tld.global.b32 %r3, [%rd11{offset}];\n"
-STORE = OUT_LANE + "\tst.global.b32 [%rd12], %r3;\n"
+
+def test_words_without_a_value_have_none_in_the_next_launch():
+    fill = (
+        "\tsetp.ne.b32 %p1, %r1, 9;\n\tmov.b32 %r3, 1;\n"
+        + OUT_LANE
+        + "\t@%p1 st.global.b32 [%rd12], %r3;\n"
+    )
+    given = [np.zeros(1, np.uint32)]
+    filled = launch(kernel(fill, 2), 1, given, [32], {}, 0, partly=True).results
+    copy = kernel(LOAD.format(offset="") + STORE, 2)
+    with pytest.raises(ExecutionError, match="lane 9: it reads memory that was never"):
+        launch(copy, 1, filled, [32], {}, 0)
+
+
+# --- what is refused --------------------------------------------------------------
 
 FAULTS = {
     "past the end": (LOAD.format(offset="+4") + STORE, "lane 31: an access outside"),
@@ -397,7 +448,19 @@ FAULTS = {
         "\tmov.b32 %r3, 1;\n"
         + STORE
         + "\tatom.global.gpu.relaxed.add.u32 %r4, [%rd2], %r3;\n",
-        "added to by atomics",
+        "what atomics write",
+    ),
+    "an exchange of what is added to": (
+        "\tmov.b32 %r3, 1;\n"
+        "\tatom.global.gpu.relaxed.add.u32 %r4, [%rd1], %r3;\n"
+        "\tatom.global.gpu.relaxed.exch.b32 %r4, [%rd1], %r3;\n" + STORE,
+        "what atomics write",
+    ),
+    "what an exchange has found": (
+        "\tmov.b32 %r3, 1;\n\tmov.b32 %r4, 0;\n"
+        "\tatom.global.gpu.relaxed.exch.b32 %r4, [%rd1], %r3;\n"
+        "\tmov.b32 %r3, %r4;\n" + STORE,
+        "register that was never written: %r4",
     ),
     "lanes that part": (
         "\tsetp.lt.s32 %p1, %r1, 5;\n\t@%p1 bra $L;\n\tmov.b32 %r3, 1;\n$L:\n"

@@ -19,7 +19,7 @@ from . import dense as dense_kernel
 from . import gather, probe, scatter
 from .launch import launch
 from .operands import prepare
-from .pieces import Piece, plan
+from .pieces import Piece, count, lay_out
 from .workspace import (
     COLUMN_TILE,
     LANES,
@@ -180,7 +180,11 @@ def _list_all(
     """
     floats = launches[0][0].product == "floats"
     values, active, before = prepare(launches[0][0], x)
-    plans = [plan(pieces, matrix, before) for _, pieces in launches]
+    counts = [count(pieces, matrix, before) for _, pieces in launches]
+    plans = [
+        lay_out(pieces, counted, counted.groups)
+        for (_, pieces), counted in zip(launches, counts, strict=True)
+    ]
 
     def sums_of(dtypes: Sequence[Any]) -> Sequence[jax.Array]:
         sums: Sequence[jax.Array] = [jnp.zeros(size, dtype) for dtype in dtypes]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces: the columns of a block that a launch of ``scatter`` lists, and its plan.
+"""Pieces: the columns of a block that a launch lists, and its plan.
 
 A launch goes through any number of blocks, as long as their code is the same. What is
 different stands in one array of int32, the plan: how many lanes share an item, an item
-being a chunk of an active column; then, of each piece, where its groups of LANES lanes
-begin, how many active columns it has and where their list begins; and what is known of
-it when it is traced. A group has lanes of one piece only, so that whatever tells blocks
-apart is a scalar in the kernel.
+being a chunk of an active column, and how many groups of LANES lanes there are; then,
+of each piece, what is counted when it runs: where its groups begin, how many active
+columns it has, where their list begins, and what else a kernel needs; and what is known
+of it when it is traced. A group has lanes of one piece only, so that whatever tells
+blocks apart is a scalar in the kernel.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Piece(NamedTuple):
         Where the accumulators of the block begin.
     table : int
         Where its words begin in ``Matrix.weights``.
+    delays : int
+        Where its words begin in those of the delays, if there are any.
+    term, terms : int
+        Its place among the blocks of its rows, and how many these are.
     """
 
     block: int
@@ -62,6 +67,9 @@ class Piece(NamedTuple):
     left: int
     sums: int
     table: int
+    delays: int = 0
+    term: int = 0
+    terms: int = 1
 
 
 class Listed(NamedTuple):
@@ -69,6 +77,8 @@ class Listed(NamedTuple):
 
     Attributes
     ----------
+    number : scalar
+        Of the piece.
     start : scalar
         Number of its first group.
     active, first : scalars
@@ -78,6 +88,7 @@ class Listed(NamedTuple):
     view : Window
     """
 
+    number: jax.Array
     start: jax.Array
     active: jax.Array
     first: jax.Array
@@ -88,11 +99,35 @@ class Listed(NamedTuple):
 
 # Of each piece, in the plan: what is counted when it runs, and what is known before.
 COUNTED = ("start", "active", "first")
-KNOWN = ("block", "rows", "left", "sums", "table")
+KNOWN = ("block", "rows", "left", "sums", "table", "delays", "term", "terms")
 
 
-def plan(pieces: Sequence[Piece], matrix: Matrix, before: jax.Array) -> jax.Array:
-    """Count what there is to list, and lay it out for the kernel, int32.
+class Count(NamedTuple):
+    """What there is to list.
+
+    Attributes
+    ----------
+    log2_share : int32 ()
+        Of the number of lanes that share an item.
+    groups, active, first : int32 (pieces,)
+        How many groups and active columns each has, and where these begin.
+    """
+
+    log2_share: jax.Array
+    groups: jax.Array
+    active: jax.Array
+    first: jax.Array
+
+
+def of_pieces(pieces: Sequence[Piece], name: str) -> Any:
+    """Give what is known of pieces, int32 (pieces,)."""
+    return np.array([getattr(piece, name) for piece in pieces], np.int32)
+
+
+def count(
+    pieces: Sequence[Piece], matrix: Matrix, before: jax.Array, rows: Any = None
+) -> Count:
+    """Count what there is to list.
 
     Parameters
     ----------
@@ -102,23 +137,33 @@ def plan(pieces: Sequence[Piece], matrix: Matrix, before: jax.Array) -> jax.Arra
         Operands of the grid.
     before : int32 (columns + 1,)
         How many active columns are before each.
+    rows : int32 (pieces,), optional
+        Of each piece, if not those that it has; 0 of one that is left out.
     """
-    number = {name: np.array([getattr(p, name) for p in pieces]) for name in KNOWN}
-    block, rows = number["block"], number["rows"].astype(np.uint32)
+    rows = of_pieces(pieces, "rows") if rows is None else rows
+    block = of_pieces(pieces, "block")
     top, log2_chunk = matrix.origin[block, 0], matrix.connectivity[block, 0]
-    chunks = count_chunks(top, rows, log2_chunk)
-    first = before[np.array([p.begin for p in pieces])]
-    active = before[np.array([p.end for p in pieces])] - first
-    items = active * chunks
+    chunks = count_chunks(top, rows.astype(np.uint32), log2_chunk)
+    first = before[of_pieces(pieces, "begin")]
+    active = before[of_pieces(pieces, "end")] - first
+    items = active * jnp.where(rows > i32(0), chunks, i32(0))
     total = jnp.sum(items, dtype=jnp.int32)
     # With few of them, several lanes share one: each draws the keys for itself.
     few = [total < i32(2 ** (LOG2_RESIDENT - s)) for s in range(1, LOG2_LANES + 1)]
     log2_share = jnp.sum(jnp.stack(few), dtype=jnp.int32)
     groups = ((items << log2_share) + i32(LANES - 1)) >> i32(LOG2_LANES)
+    return Count(log2_share, groups, active, first)
+
+
+def lay_out(
+    pieces: Sequence[Piece], counted: Count, groups: jax.Array, *others: jax.Array
+) -> jax.Array:
+    """Lay out the plan, int32: what was counted of each piece, and what is known."""
     ends = jnp.cumsum(groups, dtype=jnp.int32)
-    known = np.concatenate([number[name] for name in KNOWN]).astype(np.int32)
-    head = jnp.stack([log2_share, ends[-1]])
-    return jnp.concatenate([head, ends - groups, active, first, known])
+    known = np.concatenate([of_pieces(pieces, name) for name in KNOWN])
+    head = jnp.stack([counted.log2_share, ends[-1]])
+    own = (ends - groups, counted.active, counted.first)
+    return jnp.concatenate([head, *own, *others, known])
 
 
 @dataclass(frozen=True)
@@ -130,20 +175,25 @@ class Plan:
     words : reference
     pieces : sequence of Piece
         What is the same for all of them is a constant of the kernel.
+    counted : sequence of str
+        Names of what was counted.
     """
 
     words: Any
     pieces: Sequence[Piece]
+    counted: Sequence[str] = COUNTED
 
     @property
     def log2_share(self) -> jax.Array:
         """Logarithm of the number of lanes that share an item."""
         return self.words[0]
 
-    @property
-    def groups(self) -> jax.Array:
-        """Number of groups, of all pieces."""
-        return self.words[1]
+    def start(self, piece: int) -> Any:
+        """Number of the first group of a piece, or of all pieces from there on."""
+        if piece == 0:
+            return i32(0)
+        end = piece == len(self.pieces)
+        return self.words[1] if end else self.field("start", i32(piece))
 
     def piece_of(self, group: jax.Array) -> jax.Array:
         """Number of the piece that a group is of: the last that begins before it."""
@@ -151,14 +201,15 @@ class Plan:
         while left:
             step = (left + 1) // 2
             left -= step
-            begins = self._field("start", piece + i32(step)) <= group
+            begins = self.field("start", piece + i32(step)) <= group
             piece = piece + jnp.where(begins, i32(step), i32(0))
         return piece
 
     def read(self, piece: Any, matrix: Matrix, problem: Problem) -> Listed:
         """Read a piece, of the operands of the grid."""
-        start, active, first = (self._field(name, piece) for name in COUNTED)
-        block, rows, left, sums, table = (self._field(name, piece) for name in KNOWN)
+        start, active, first, block, rows, left, sums, table = (
+            self.field(name, piece) for name in (*COUNTED, *KNOWN[:5])
+        )
         words = draw.CONNECTIVITY_WORDS
         own: list[Any] = [
             Words(matrix.seed, block * i32(2), 2),
@@ -167,14 +218,15 @@ class Plan:
             Words(matrix.weights, table, problem.weights),
         ]
         view = window(Matrix(*own), problem, rows.astype(np.uint32))
-        return Listed(start, active, first, left, sums, view)
+        return Listed(piece, start, active, first, left, sums, view)
 
-    def _field(self, name: str, piece: Any) -> Any:
-        if name in KNOWN:
-            known = {getattr(each, name) for each in self.pieces}
+    def field(self, name: str, piece: Any) -> Any:
+        """Read what the plan says of a piece."""
+        if name not in self.counted:
+            known = set(of_pieces(self.pieces, name).tolist())
             if len(known) == 1:
                 return i32(known.pop())
-        at = (*COUNTED, *KNOWN).index(name) * len(self.pieces) + 2
+        at = (*self.counted, *KNOWN).index(name) * len(self.pieces) + 2
         return self.words[piece + i32(at)]
 
 

@@ -40,9 +40,9 @@ def synjit_backend() -> Backend:
 @hookimpl
 def synjit_refuses(problem: Problem) -> str | None:
     """Say what is too large to be counted in 32 bits, or cannot be compiled here."""
-    return refusal(problem) or (
-        None if problem.platform == "cpu" else _not_compiled(problem.product)
-    )
+    # Interpreted, only deliveries need what kernels are compiled by: masked loads.
+    interpreted = problem.platform == "cpu" and problem.product != "deliver"
+    return refusal(problem) or (None if interpreted else _not_compiled(problem.product))
 
 
 def _not_compiled(product: str) -> str | None:
@@ -106,6 +106,23 @@ def synjit_weighted(
     from . import calls
 
     return calls.weighted(problem, matrix, x, w_loc, w_scale)
+
+
+@hookimpl
+def synjit_deliver(
+    problem: Problem,
+    matrix: Matrix,
+    delays: jax.Array,
+    x: jax.Array,
+    w_loc: jax.Array,
+    w_scale: jax.Array,
+    ring: jax.Array,
+    now: jax.Array,
+) -> jax.Array:
+    """See the contract."""
+    from . import delivery_calls
+
+    return delivery_calls.deliver(problem, matrix, delays, x, w_loc, w_scale, ring, now)
 
 
 @hookimpl

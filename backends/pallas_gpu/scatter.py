@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lane is a chunk of an active column, and scatters its connections."""
+"""Connections of active columns are listed, and added into the sums of their rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental import pallas as pl
 
 from synjit.hookspecs import Matrix, Problem
 
 from .accumulators import terms_of
 from .atomics import scatter_add
-from .lanes import i32, lanes, strided, zero
-from .pieces import LOG2_LANES, Piece, Plan
+from .lanes import i32, zero
+from .listing import Group, each_group
+from .pieces import Piece, Plan
 
 
 def kernel(
@@ -52,53 +52,27 @@ def kernel(
         That of any of the blocks: its shape says nothing.
     """
     sums = sums[len(sums) // 2 :]
-    planned = Plan(plan, pieces)
     terms = terms_of(operand, batch, floats=floats, active=True)
-    log2_share = planned.log2_share
-    share = i32(1) << log2_share
-    lane = lanes()
-    only = planned.read(zero(), matrix, problem) if len(pieces) == 1 else None
+    device = problem.platform != "cpu"
 
-    def group(number: jax.Array, state: None) -> None:
-        piece = only
-        if piece is None:
-            piece = planned.read(planned.piece_of(number), matrix, problem)
-        view, chunks = piece.view, piece.view.chunks
-        own = number - piece.start
-        item = (own << (i32(LOG2_LANES) - log2_share)) + (lane >> log2_share)
-        valid = item < piece.active * chunks
-        item = jnp.where(valid, item, i32(0))
-        column = active[piece.first + lax.div(item, chunks)]
-        chunk = view.first_chunk + lax.rem(item, chunks).astype(jnp.uint32)
-        numbered = view.left + (column - piece.left).astype(jnp.uint32)
-        keys = view.keys(numbered, chunk, inverse=False)
-        length = jnp.where(valid, keys.chunk.counts.astype(jnp.int32), i32(0))
-        start = chunk << view.log2_chunk
-
-        def connections(i: jax.Array, state: None) -> None:
-            t = (i << log2_share) + (lane & (share - i32(1)))
-            row = start + view.place(keys, t.astype(jnp.uint32))
-            z = view.weight(keys, row)
-            inside = (t < length) & view.holds(keys, row)
-            row = row - view.top
-            at = piece.sums + row.astype(jnp.int32) * i32(batch)
+    def list_group(group: Group) -> None:
+        def connection(_: Any, row: jax.Array, z: jax.Array, inside: jax.Array) -> None:
+            at = group.piece.sums + row * i32(batch)
             if not floats:
                 one_and_z = (z.astype(jnp.int64) << np.int64(32)) + np.int64(1)
 
             def add(b: Any) -> None:
-                mask = inside & terms.present(column, b)
-                new = terms.of(column, b, z) if floats else (one_and_z,)
+                mask = inside & terms.present(group.column, b)
+                new = terms.of(group.column, b, z) if floats else (one_and_z,)
                 for ref, term in zip(sums, new, strict=True):
-                    scatter_add(ref, at + b, term, mask, device=view.device)
+                    scatter_add(ref, at + b, term, mask, device=device)
 
             _each(batch, add)
-            return state
 
-        trips = (jnp.max(length) + share - i32(1)) >> log2_share
-        lax.fori_loop(zero(), trips, connections, None)
-        return state
+        group.each(connection)
 
-    strided(pl.program_id(0), planned.groups, programs, group)
+    planned = Plan(plan, pieces)
+    each_group(planned, active, matrix, problem, list_group, programs=programs)
 
 
 def _each(batch: int, body: Callable[[Any], None]) -> None:

@@ -30,6 +30,12 @@ MAX_SPLITS = 64
 ROW_TILE = 4
 COLUMN_TILE = 6  # 8 spills on an A100
 
+# N and Z that a delivery keeps at once, at most: for each connection of a list, or each
+# place of some rows, one of every block of the row. Interpreted, arrays of this size
+# would be copied at every turn.
+CELLS = 2**23
+INTERPRETED_CELLS = 2**14
+
 # Elements of an operand, a result or a table of partial sums: indices are int32.
 MAX_ELEMENTS = 2**31 - 1
 # (column, chunk) pairs of a launch, which are numbered in 31 bits. A pair may be shared
@@ -40,14 +46,40 @@ MAX_PAIRS = 2**31 - 2 * LANES * MAX_PROGRAMS
 def refusal(problem: Problem) -> str | None:
     """Say why a problem cannot be taken; None if it can."""
     m, n = problem.shape
-    dense = problem.product == "dense"
+    dense, deliver = problem.product == "dense", problem.product == "deliver"
     size = m * n if dense else max(m, n) * max(problem.batch, 1)
+    if deliver:
+        size = max(size, problem.slots * max(m, terms(problem)) * problem.batch)
     if size > MAX_ELEMENTS:
         return (
             f"an array of {size} elements, and it counts to {MAX_ELEMENTS}; take "
             "fewer rows, columns or vectors at a time"
         )
+    if deliver and 0 not in problem.shape and pairs(problem) > MAX_PAIRS:
+        return (
+            f"{pairs(problem)} chunks of columns and vectors, and it counts to "
+            f"{MAX_PAIRS}; take fewer rows, columns or vectors at a time"
+        )
     return None
+
+
+def pairs(problem: Problem) -> int:
+    """Count the chunks of all blocks' columns, of a delivery of all vectors'."""
+    blocks = [problem.of_block(i) for i in range(len(problem.grid.blocks))]
+    vectors = problem.batch if problem.product == "deliver" else 1
+    return sum(b.shape[1] * max_chunks(b) for b in blocks if 0 not in b.shape) * vectors
+
+
+def terms(problem: Problem) -> int:
+    """Count the blocks of the row that has most."""
+    rows = [block.row for block in problem.grid.blocks]
+    return max(rows.count(row) for row in {*rows})
+
+
+def cells(problem: Problem) -> int:
+    """Bound what a delivery keeps at once: connections of a list, or places."""
+    most = INTERPRETED_CELLS if problem.platform == "cpu" else CELLS
+    return max(most // terms(problem) // LANES, 1) * LANES
 
 
 def lists_at_once(problem: Problem) -> bool:
@@ -55,9 +87,8 @@ def lists_at_once(problem: Problem) -> bool:
     grid = problem.grid
     if len(grid.blocks) < 2 or 0 in (*grid.rows, *grid.columns, problem.batch):
         return False
-    problems = [problem.of_block(i) for i in range(len(grid.blocks))]
-    pairs = sum(p.shape[1] * max_chunks(p) for p in problems)
-    return pairs <= MAX_PAIRS and _rows(grid) * problem.batch <= MAX_ELEMENTS
+    few = pairs(problem) <= MAX_PAIRS
+    return few and _rows(grid) * problem.batch <= MAX_ELEMENTS
 
 
 def _rows(grid: Grid) -> int:
@@ -74,9 +105,20 @@ def workspace_bytes(problem: Problem) -> int:
     word = 8 if problem.dtype == "float64" else 4
     if problem.product == "dense":
         return 2**16
+    if problem.product == "deliver":
+        pair_lists = 32 * (n * problem.batch + 1) + 2**16
+        return pair_lists + 2 * _bytes_of_delivery(problem, word)
     lists = 32 * (size_in + 1) + 8 * size_in * problem.batch
     sums = 2 * word * (2 * size_out * problem.batch + MAX_PROGRAMS * ROWS * ROW_TILE)
     return lists + 2 * sums + 2**16 + 64 * len(problem.grid.blocks)
+
+
+def _bytes_of_delivery(problem: Problem, word: int) -> int:
+    """Bytes of a list with its sums, or of the sums of some rows."""
+    connections, blocks = cells(problem), terms(problem)
+    listed = connections * (8 + word + 8 * blocks) + 4 * connections // LANES
+    places = max(connections, problem.slots * problem.batch)
+    return max(listed, places * (4 + 8 * blocks))
 
 
 def max_chunks(problem: Problem) -> int:

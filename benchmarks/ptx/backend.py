@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from synjit.backends.pallas_gpu import calls, plugin, workspace
+from synjit.backends.pallas_gpu import calls, delivery_calls, plugin, workspace
 from synjit.hookspecs import Backend, Matrix, Problem, hookimpl
 
 from .executor import Executor
@@ -69,6 +69,22 @@ class Executed:
     ) -> jax.Array:
         """See the contract."""
         return self._run(problem, calls.weighted, matrix, x, w_loc, w_scale)
+
+    @hookimpl
+    def synjit_deliver(
+        self,
+        problem: Problem,
+        matrix: Matrix,
+        delays: jax.Array,
+        x: jax.Array,
+        w_loc: jax.Array,
+        w_scale: jax.Array,
+        ring: jax.Array,
+        now: jax.Array,
+    ) -> jax.Array:
+        """See the contract."""
+        given = (delays, x, w_loc, w_scale, ring, now)
+        return self._run(problem, delivery_calls.deliver, matrix, *given)
 
     def _run(self, problem: Problem, hook: Callable[..., Any], *operands: Any) -> Any:
         problem = replace(problem, platform="cuda")

@@ -103,6 +103,27 @@ def _flush(x):
 
 
 @njit(cache=True)
+def _smaller(x, y, larger, keeps_nan):
+    """Smaller of two floats, or the larger, where -0 is below 0.
+
+    Of a NaN and a number it is the NaN or, unless ``keeps_nan``, the number.
+    """
+    if np.isnan(x) or np.isnan(y):
+        return x if np.isnan(x) == keeps_nan else y
+    if x == y:
+        return x if np.signbit(x) != larger else y
+    return x if (x < y) != larger else y
+
+
+@njit(cache=True)
+def _to_s32(x):
+    """Round to zero and saturate; 0 of a NaN."""
+    if np.isnan(x):
+        return np.int32(0)
+    return np.int32(min(max(np.trunc(x), -(2.0**31)), 2.0**31 - 1))
+
+
+@njit(cache=True)
 def _turn(steps, u32, u64, written, memory, at, program, state, counts):
     """Run one program up to and including its next access; give where it goes on."""
     i32, f32 = u32.view(np.int32), u32.view(np.float32)
@@ -144,7 +165,9 @@ def _turn(steps, u32, u64, written, memory, at, program, state, counts):
             )
             if what:
                 return _fault(state, what, at, program, where)
-            if d >= 0:
+            if d >= 0 and op in (EXCHANGE_32, EXCHANGE_64):
+                written[d] &= np.uint32(ALL ^ mask)
+            elif d >= 0:
                 written[d] |= np.uint32(mask)
             return at + 1, GOES_ON
         if op == RETURN:
@@ -323,6 +346,15 @@ def _turn(steps, u32, u64, written, memory, at, program, state, counts):
         elif op == NE_F32:
             for i in lanes:
                 u32[d, i] = f32[a, i] != f32[b, i]
+        elif op == GT_F32:
+            for i in lanes:
+                u32[d, i] = f32[a, i] > f32[b, i]
+        elif op in (MIN_F32, MAX_F32):
+            for i in lanes:
+                f32[d, i] = _smaller(f32[a, i], f32[b, i], op == MAX_F32, True)
+        elif op == F32_TO_S32:
+            for i in lanes:
+                i32[d, i] = _to_s32(np.float64(f32[a, i]))
         elif op == ADD_F64:
             for i in lanes:
                 f64[d, i] = f64[a, i] + f64[b, i]
@@ -335,6 +367,18 @@ def _turn(steps, u32, u64, written, memory, at, program, state, counts):
         elif op == NE_F64:
             for i in lanes:
                 u32[d, i] = f64[a, i] != f64[b, i]
+        elif op == GT_F64:
+            for i in lanes:
+                u32[d, i] = f64[a, i] > f64[b, i]
+        elif op == NAN_F64:
+            for i in lanes:
+                u32[d, i] = np.isnan(f64[a, i]) or np.isnan(f64[b, i])
+        elif op in (MIN_F64, MAX_F64):
+            for i in lanes:
+                f64[d, i] = _smaller(f64[a, i], f64[b, i], op == MAX_F64, False)
+        elif op == F64_TO_S32:
+            for i in lanes:
+                i32[d, i] = _to_s32(f64[a, i])
         elif op in (SUM_WARP, MAX_WARP):
             total, most = np.uint64(0), np.int64(i32[a, 0])
             for i in lanes:
@@ -361,8 +405,9 @@ def _turn(steps, u32, u64, written, memory, at, program, state, counts):
 
 @njit(cache=True)
 def _access(op, d, a, b, offset, mask, u32, u64, f32, f64, memory, program):
-    """Load, store or add in the lanes of a mask; give the fault and its lane."""
-    size = 4 if op in (LOAD_32, STORE_32, ATOMIC_ADD_U32, ATOMIC_ADD_F32) else 8
+    """Load, store, add or exchange in some lanes; give the fault and its lane."""
+    words = (LOAD_32, STORE_32, ATOMIC_ADD_U32, ATOMIC_ADD_F32, EXCHANGE_32)
+    size = 4 if op in words else 8
     for i in range(LANES):
         if not (mask >> i) & 1:
             continue
@@ -373,14 +418,20 @@ def _access(op, d, a, b, offset, mask, u32, u64, f32, f64, memory, program):
             cell = mem.store(memory, address, size, np.uint64(u32[b, i]), program + 1)
         elif op == STORE_64:
             cell = mem.store(memory, address, size, u64[b, i], program + 1)
+        elif op in (EXCHANGE_32, EXCHANGE_64):
+            cell = mem.change(memory, address, size, mem.EXCHANGED)
         else:
-            cell = mem.add_to(memory, address, size)
+            cell = mem.change(memory, address, size, mem.ADDED)
         if cell < 0:
             return -cell, i
         if op == LOAD_32:
             u32[d, i] = memory.cells[cell]
         elif op == LOAD_64:
             u64[d, i] = memory.longs[cell >> 1]
+        elif op == EXCHANGE_32:
+            memory.cells[cell] = u32[b, i]
+        elif op == EXCHANGE_64:
+            memory.longs[cell >> 1] = u64[b, i]
         elif op == ATOMIC_ADD_U32:
             old32 = memory.cells[cell]
             memory.cells[cell] = old32 + u32[b, i]

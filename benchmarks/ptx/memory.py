@@ -4,14 +4,16 @@
 Everything is counted in cells of 32 bits. A launch has the address of each array at a
 distance from all others, so that an index that is too large, or below 0, is outside of
 all. A cell knows whether it holds a value, which program stored or loaded it, and
-whether it was added to by atomics; it is an error if
+what atomics did to it; it is an error if
 
 * a cell without a value is loaded or added to,
 * a program loads what another one stores, or stores what another one loads,
 * two programs, or two lanes of one, store different values (equal ones are allowed),
-* a cell is added to by atomics, and loaded or stored besides,
+* a cell is added to by atomics, and loaded, stored or exchanged besides,
+* a cell is exchanged by atomics, and loaded, stored or added to besides,
 
-in whichever order that happened to come: the result would depend on the order.
+in whichever order that happened to come: the result would depend on the order. Which
+of several exchanges is the last depends on it too; whoever exchanges says that it may.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from numpy.typing import NDArray
 
 SPACE = 40  # bits of an address that are left to one array
 SEVERAL = -1  # programs
+NO_WORD = 0xDEADBEEF  # what memory holds that was never written, from launch to launch
+ADDED, EXCHANGED = 1, 2
 
 (
     FINE, OUTSIDE, MISALIGNED, NO_VALUE, STORED_BY_ANOTHER, LOADED_BY_ANOTHER,
-    OTHER_VALUE, LANES_DISAGREE, ADDED_TOO, NO_REGISTER_VALUE, LANES_PART,
+    OTHER_VALUE, LANES_DISAGREE, ATOMIC_TOO, NO_REGISTER_VALUE, LANES_PART,
     NOT_ALL_LANES, DIVISION_BY_0, TOO_LONG, PAST_END,
 ) = range(15)  # fmt: skip
 
@@ -40,7 +44,7 @@ FAULTS = {
     LOADED_BY_ANOTHER: "it stores what another program of the launch loads",
     OTHER_VALUE: "it stores a value where another program stores a different one",
     LANES_DISAGREE: "two lanes store different values in one place",
-    ADDED_TOO: "it loads or stores what is added to by atomics, in the same launch",
+    ATOMIC_TOO: "it does something else to what atomics write, in the same launch",
     NO_REGISTER_VALUE: "it reads a register that was never written",
     LANES_PART: "a jump that only some lanes of a warp take: this is not known here",
     NOT_ALL_LANES: "not all lanes of the warp take part",
@@ -61,8 +65,10 @@ class Memory(NamedTuple):
         Address and bytes of each array.
     first : int64 (arrays,)
         Its first cell, an even number.
-    filled, added : bool (cells,)
-        Whether a cell has a value, and whether an atomic added to it.
+    filled : bool (cells,)
+        Whether a cell has a value.
+    atomic : uint8 (cells,)
+        Which atomics wrote it: 0, ``ADDED`` or ``EXCHANGED``.
     writer, reader : int32 (cells,)
         Program that stored and loaded it, counted from 1; 0 if none, or ``SEVERAL``.
     """
@@ -75,7 +81,7 @@ class Memory(NamedTuple):
     sizes: NDArray[np.int64]
     first: NDArray[np.int64]
     filled: NDArray[np.bool_]
-    added: NDArray[np.bool_]
+    atomic: NDArray[np.uint8]
     writer: NDArray[np.int32]
     reader: NDArray[np.int32]
 
@@ -84,6 +90,8 @@ def allocate(
     arrays: Sequence[NDArray[np.uint32] | int], alignments: Sequence[int]
 ) -> Memory:
     """Place arrays: those that are given, and empty ones of a number of cells.
+
+    What a launch before has left without a value, ``NO_WORD``, has none here either.
 
     Each is at a multiple of its alignment, in bytes, but not of twice that.
     """
@@ -94,12 +102,12 @@ def allocate(
         raise ValueError(f"arrays of {lengths} cells are too long")
     first = np.cumsum([0, *(n + n % 2 for n in lengths)], dtype=np.int64)
     total = int(first[-1])
-    cells = np.full(total, 0xDEADBEEF, np.uint32)
+    cells = np.full(total, NO_WORD, np.uint32)
     filled = np.zeros(total, np.bool_)
     for start, array in zip(first, arrays, strict=False):
         if not isinstance(array, int):
             cells[start : start + array.size] = array
-            filled[start : start + array.size] = True
+            filled[start : start + array.size] = array != NO_WORD
     return Memory(
         cells,
         cells.view(np.uint64),
@@ -109,7 +117,7 @@ def allocate(
         np.array(lengths, np.int64) * 4,
         first[:-1].copy(),
         filled,
-        np.zeros(total, np.bool_),
+        np.zeros(total, np.uint8),
         np.zeros(total, np.int32),
         np.zeros(total, np.int32),
     )
@@ -141,8 +149,8 @@ def load(memory, address, size, program):
     for cell in range(place, place + (size >> 2)):
         if not memory.filled[cell]:
             return -NO_VALUE
-        if memory.added[cell]:
-            return -ADDED_TOO
+        if memory.atomic[cell]:
+            return -ATOMIC_TOO
         if memory.writer[cell] not in (0, program):
             return -STORED_BY_ANOTHER
         if memory.reader[cell] != program:
@@ -159,8 +167,8 @@ def store(memory, address, size, value, program):
     for cell in range(place, place + (size >> 2)):
         bits = np.uint32(value & 0xFFFFFFFF)
         value >>= 32
-        if memory.added[cell]:
-            return -ADDED_TOO
+        if memory.atomic[cell]:
+            return -ATOMIC_TOO
         if memory.reader[cell] not in (0, program):
             return -LOADED_BY_ANOTHER
         if memory.writer[cell] not in (0, program):
@@ -175,15 +183,17 @@ def store(memory, address, size, value, program):
 
 
 @njit(cache=True)
-def add_to(memory, address, size):
-    """Cell to add to by an atomic."""
+def change(memory, address, size, how):
+    """Cell to change by an atomic, ``ADDED`` or ``EXCHANGED``."""
     place = find(memory, address, size)
     if place < 0:
         return place
     for cell in range(place, place + (size >> 2)):
-        if not memory.filled[cell]:
+        if how == ADDED and not memory.filled[cell]:
             return -NO_VALUE
         if memory.writer[cell] or memory.reader[cell]:
-            return -ADDED_TOO
-        memory.added[cell] = True
+            return -ATOMIC_TOO
+        if memory.atomic[cell] not in (0, how):
+            return -ATOMIC_TOO
+        memory.atomic[cell], memory.filled[cell] = how, True
     return place

@@ -39,17 +39,19 @@ WITH_AND, WITH_OR = 1, 2
     AND_32, OR_32, XOR_32, NOT_32, SHL_32, SHR_U32, SHR_S32, FUNNEL_LEFT, FIELD, CLZ,
     MIN_S32, MIN_U32, MAX_S32, MAX_U32, MAX_OR_0,
     EQ_32, NE_32, LT_S32, LE_S32, GT_S32, GE_S32, LT_U32, LE_U32, GT_U32, GE_U32,
-    ADD_F32, MUL_F32, S32_TO_F32, NE_F32,
-    ADD_F64, MUL_F64, S32_TO_F64, NE_F64,
+    ADD_F32, MUL_F32, S32_TO_F32, NE_F32, GT_F32, MIN_F32, MAX_F32, F32_TO_S32,
+    ADD_F64, MUL_F64, S32_TO_F64, NE_F64, GT_F64, MIN_F64, MAX_F64, F64_TO_S32, NAN_F64,
     SUM_WARP, MAX_WARP,
     LOAD_32, LOAD_64, STORE_32, STORE_64,
     ATOMIC_ADD_U32, ATOMIC_ADD_U64, ATOMIC_ADD_F32, ATOMIC_ADD_F64,
-) = range(68)  # fmt: skip
+    EXCHANGE_32, EXCHANGE_64,
+) = range(79)  # fmt: skip
 
 # These may have a guard; of others it is an error.
 GUARDED = frozenset(
     {JUMP, LOAD_32, LOAD_64, STORE_32, STORE_64}
     | {ATOMIC_ADD_U32, ATOMIC_ADD_U64, ATOMIC_ADD_F32, ATOMIC_ADD_F64}
+    | {EXCHANGE_32, EXCHANGE_64}
 )
 
 OPCODES: dict[str, Signature] = {}
@@ -119,10 +121,19 @@ _define(ADD_F32, "r", "rr", "add.rn.f32")
 _define(MUL_F32, "r", "rr", "mul.rn.f32")
 _define(S32_TO_F32, "r", "r", "cvt.rn.f32.s32")
 _define(NE_F32, "p", "rr", "setp.neu.f32")
+_define(GT_F32, "p", "rr", "setp.gt.f32")
+_define(MIN_F32, "r", "rr", "min.NaN.f32")
+_define(MAX_F32, "r", "rr", "max.NaN.f32")
+_define(F32_TO_S32, "r", "r", "cvt.rzi.s32.f32")
 _define(ADD_F64, "d", "dd", "add.rn.f64")
 _define(MUL_F64, "d", "dd", "mul.rn.f64")
 _define(S32_TO_F64, "d", "r", "cvt.rn.f64.s32")
 _define(NE_F64, "p", "dd", "setp.neu.f64")
+_define(GT_F64, "p", "dd", "setp.gt.f64")
+_define(NAN_F64, "p", "dd", "setp.nan.f64")
+_define(MIN_F64, "d", "dd", "min.f64")
+_define(MAX_F64, "d", "dd", "max.f64")
+_define(F64_TO_S32, "r", "d", "cvt.rzi.s32.f64")
 # The last operand says which lanes take part: all, or it is an error.
 _define(SUM_WARP, "r", "rr", "redux.sync.add.s32")
 _define(MAX_WARP, "r", "rr", "redux.sync.max.s32")
@@ -146,6 +157,10 @@ for _kind, _operation, _class in (
     ("f64", ATOMIC_ADD_F64, "d"),
 ):
     _define(_operation, "", f"m{_class}", f"red.global.gpu.relaxed.add.{_kind}")
+
+# What it finds depends on the order, and is no value here.
+_define(EXCHANGE_32, "r", "mr", "atom.global.gpu.relaxed.exch.b32")
+_define(EXCHANGE_64, "d", "md", "atom.global.gpu.relaxed.exch.b64")
 
 for _opcode, _signature in [*OPCODES.items()]:
     if _opcode.startswith("setp."):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 # Register classes: a predicate, 32 bits, 64 bits.
 CLASSES = {".pred": "p", ".b32": "r", ".b64": "d"}
 # Directives that decide nothing here; the target is checked by who compiles.
-_IGNORED = (".version", ".target", ".address_size")
+_IGNORED = (".version", ".target", ".address_size", ".pragma")
 
 
 class PtxError(Exception):
