@@ -7,7 +7,8 @@ PTX. ``make aot-gpu`` installs them all. Nothing is executed on a device.
 
 It fails when a kernel does not compile; when one of an events product spills; when
 atomics fence, or add floats where integers are summed; when XLA weighs sums with fused
-multiply-adds; and when it plans for more temporary memory than the backend states.
+multiply-adds; when it plans for more temporary memory than the backend states; and when
+a loop of steps copies its ring.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ptx import compiling, microcircuit
 from ptx.gpus import GPUS, Gpu
 from ptx.variants import arguments_of, function_of, kernel_names, label, variants
 
+import synjit
 from synjit.backends.pallas_gpu import calls, workspace
 from synjit.hookspecs import Problem
 
@@ -108,9 +111,10 @@ def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
     """Estimate a lane's instructions for one connection, or one entry probed.
 
     The innermost loop's, and a share of what is around it. A traced prob is taken to
-    be like any, and a batch of many has a loop in the loop: not estimated.
+    be like any, and a batch of many has a loop in the loop, as the blocks that a
+    delivery adds up are: not estimated.
     """
-    if batch > 1:
+    if batch > 1 or kernel.startswith("deliver"):
         return None
     count, found = loops(lines)
     inner = [
@@ -128,21 +132,28 @@ def per_term(kernel: str, batch: int, lines: list[str]) -> float | None:
     return size + around / calls.MEAN_COUNT
 
 
+# Kernels whose atomics add, and those that exchange.
+ADDING = ("scatter", "deliver_add", "deliver_tally")
+EXCHANGING = ("deliver_elect", "deliver_tally")
+
+
 def complaints(
     problem: Problem, kernel: str, ptx: str, facts: dict[str, int], temp: int
 ) -> list[str]:
     """Say what is wrong with a kernel that did compile."""
     found = []
-    events = problem.product in {"events", "weighted"}
+    events = problem.product in {"events", "weighted", "deliver"}
     if events and facts["spills"]:
         found.append(f"spills {facts['spills']} bytes")
     if re.search(r"\b(acq_rel|fence|membar)\b", ptx):
         found.append("an atomic fences")
     if events and re.search(r"\b(atom|red)\.\S*\.f(32|64)", ptx):
         found.append("adds floats, where integers are summed")
-    scatters = kernel.startswith("scatter")
-    if scatters != bool(re.search(r"\b(atom|red)\.\S*relaxed\S*\.add", ptx)):
-        found.append("has atomics" if not scatters else "has no relaxed atomics")
+    for names, how in ((ADDING, "add"), (EXCHANGING, "exch")):
+        does = kernel.startswith(names)
+        if does != bool(re.search(rf"\b(atom|red)\.\S*relaxed\S*\.{how}", ptx)):
+            kind = f"atomics that {how}"
+            found.append(f"has no relaxed {kind}" if does else f"has {kind}")
     bound = workspace.workspace_bytes(problem)
     if temp > bound:
         found.append(f"takes {temp} temporary bytes, more than {bound}")
@@ -158,8 +169,52 @@ def may_fuse(ptx: str) -> bool:
     return bool(re.search(fused, ptx))
 
 
+# --- a ring stays where it is -----------------------------------------------------
+
+RING = (77_000, 2_000)  # rows, columns
+
+
+def compile_steps(device: Any, slots: int) -> Any:
+    """Compile a loop of steps that read a ring and deliver to it."""
+    matrix = synjit.JITNormal(1.0, 0.1, 0.1, 1, delay=30, shape=RING)
+    shapes = jax.eval_shape(lambda: (matrix.ring(slots=slots), jnp.ones(RING[1], bool)))
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    shapes = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes
+    )
+
+    def steps(ring: synjit.Ring, spikes: jax.Array) -> Any:
+        def step(carry: Any, now: jax.Array) -> Any:
+            ring, spikes = carry
+            current, ring = ring.read(now)
+            ring = matrix.deliver(spikes, ring, now)
+            return (ring, current[: RING[1]] > 0.5), current.sum()
+
+        return jax.lax.scan(step, (ring, spikes), jnp.arange(9))
+
+    traced = jax.jit(steps, donate_argnums=0).trace(*shapes)
+    return traced.lower(lowering_platforms=("cuda",)).compile()
+
+
+def check_ring(gpu: Gpu) -> bool:
+    """Whether no step copies a ring, or takes more memory with ten times the slots."""
+    device, memory, copies = gpu.device(), [], 0
+    for slots in (64, 640):
+        compiled = compile_steps(device, slots)
+        memory.append(compiled.memory_analysis().temp_size_in_bytes)
+        ring = rf"f32\[({slots},{RING[0]},1|{slots * RING[0]})\]\S* copy\("
+        copies += len(re.findall(ring, compiled.as_text()))
+    print(
+        f"steps with a ring of 64 and of 640 slots: {copies} copies of it, "
+        f"{' and '.join(f'{size / 1e6:.2f}' for size in memory)} MB of memory"
+    )
+    return not copies and memory[0] == memory[1]
+
+
+# --- all of it --------------------------------------------------------------------
+
 HEADER = (
-    f"{'variant':34}{'kernel':10}{'registers':>10}{'spills':>8}{'shared':>8}"
+    f"{'variant':34}{'kernel':20}{'registers':>10}{'spills':>8}{'shared':>8}"
     f"{'temp MB':>9}{'compile, s':>12}{'instr':>8}{'10^9/s':>8}"
 )
 
@@ -184,7 +239,7 @@ def compile_all(gpu: Gpu, only: str) -> int:
             continue
         seconds = time.perf_counter() - start
         for name, (facts, lines) in sorted(assembled.items()):
-            row = f"{label(problem):34}{name:10}{facts['registers']:10}"
+            row = f"{label(problem):34}{name:20}{facts['registers']:10}"
             row += f"{facts['spills']:8}{facts['shared']:8}{temp / 1e6:9.2f}"
             row += f"{seconds:12.1f}"
             # For who knows how long, and which of the kernels does.
@@ -194,10 +249,13 @@ def compile_all(gpu: Gpu, only: str) -> int:
                 rate = gpu.integer_lanes_per_second / instructions / 1e9
                 row += f"{instructions:8.0f}{rate:8.0f}"
             wrong = complaints(problem, name, ptx[name], facts, temp)
-            if problem.product == "weighted" and any(map(may_fuse, program.others)):
+            weighed = {"weighted": program.others, "deliver": [ptx[name]]}
+            if any(map(may_fuse, weighed.get(problem.product, ()))):
                 wrong.append("sums are weighed with fused multiply-adds")
             failed += bool(wrong)
             print(row + "".join(f"  FAILED: {what}" for what in wrong), flush=True)
+    if not only:
+        failed += not check_ring(gpu)
     return failed
 
 

@@ -5,7 +5,7 @@ XLA's plugin for ROCm does not load without ROCm's libraries, which no package o
 has. So what Pallas lowers to for ROCm, Triton's own language, is compiled by a release
 of Triton itself, down to machine code. ``make aot-rocm`` installs that, and runs this.
 It fails when a kernel does not compile, when one of an events product spills, and when
-none but ``scatter`` has an atomic, or it has none. Nothing is run.
+other kernels than those that should have atomics, or not all of them. Nothing is run.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from triton.backends.compiler import GPUTarget
 from synjit.hookspecs import Problem
 
 WARP = 64
+ATOMIC = ("scatter", "deliver_elect", "deliver_add", "deliver_tally")  # kernels
 FACTS = ("vgpr_count", "sgpr_count", "vgpr_spill_count", "sgpr_spill_count")
 
 
@@ -74,7 +75,7 @@ def assemble(text: str, arch: str) -> str:
 def compile_all(arch: str, only: str) -> int:
     """Compile all variants, print a table; give how many failed."""
     failed = 0
-    print(f"{'variant':36}{'kernel':9}{'vgpr':>6}{'sgpr':>6}{'spills':>8}  atomics")
+    print(f"{'variant':36}{'kernel':20}{'vgpr':>6}{'sgpr':>6}{'spills':>8}  atomics")
     for problem in variants():
         if only not in label(problem):
             continue
@@ -88,11 +89,11 @@ def compile_all(arch: str, only: str) -> int:
             numbers = [int(re.search(rf"\.{f}:\s+(\d+)", text)[1]) for f in FACTS]
             vector, scalar, *spills = numbers
             atomics = sorted(set(re.findall(r"\b\w+_atomic_\w+", text)))
-            wrong = name.startswith("scatter") != bool(atomics)
-            wrong |= problem.product == "events" and any(spills)
+            wrong = name.startswith(ATOMIC) != bool(atomics)
+            wrong |= problem.product in {"events", "deliver"} and any(spills)
             failed += wrong
             print(
-                f"{label(problem):36}{name:9}{vector:6}{scalar:6}{sum(spills):8}  "
+                f"{label(problem):36}{name:20}{vector:6}{scalar:6}{sum(spills):8}  "
                 f"{', '.join(atomics)}{'  FAILED' if wrong else ''}",
                 flush=True,
             )

@@ -93,6 +93,7 @@ def saturated(x):
 FORMULAS = {
     "mov.b32": lambda x: x,
     "mov.u32": lambda x: x,
+    "mov.pred": lambda p: p,
     "mov.b64": lambda x: x,
     "mov.u64": lambda x: x,
     "cvta.to.global.u64": lambda x: x,
@@ -243,6 +244,17 @@ def test_instruction_is_as_the_isa_says(opcode):
                 assert np.isnan(as_float(x)), lane
             else:
                 assert x == int(y) % 2**size, [hex(i) for i in lane]
+
+
+def test_predicates_may_be_constants():
+    body = """
+	mov.pred %p1, 0;
+	mov.pred %p2, -1;
+	selp.b32 %r3, 5, 7, %p1;
+	selp.b32 %r4, 5, 7, %p2;
+	st.global.b32 [%rd1], %r3;
+	st.global.b32 [%rd1+4], %r4;"""
+    assert launch(kernel(body, 1), 1, [], [2], {}, 0).results[0].tolist() == [7, 5]
 
 
 def test_every_opcode_is_tested():

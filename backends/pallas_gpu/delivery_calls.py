@@ -63,7 +63,7 @@ def deliver(
         return ring
     active, before = compact(x.reshape(-1, 1))
     given = Operands(matrix, delays, active, before, w_loc, w_scale, now.reshape(1))
-    kinds = _kinds(problem)
+    kinds = kinds_of(problem)
     if not kinds:
         return ring
     flat, fits = _by_list(problem, kinds, given, ring.reshape(-1))
@@ -79,7 +79,7 @@ def deliver(
     return flat.reshape(ring.shape)
 
 
-def _kinds(problem: Problem) -> list[Kind]:
+def kinds_of(problem: Problem) -> list[Kind]:
     """Sort the blocks by the code that draws their connections."""
     grid, (m, _) = problem.grid, problem.shape
     found: dict[tuple[Problem, int], list[Piece]] = {}

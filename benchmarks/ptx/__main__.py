@@ -2,8 +2,9 @@
 """Compile for GPUs that are not there, run what was compiled, and compare.
 
 Every variant of the kernels (``variants``), and the quick cases of conformance: events
-and floats in both directions, dense, weighted sums; with 64-bit types, the floats of 64
-bits; the microcircuit's step; the dense product by way of Mosaic GPU. It fails if a
+and floats in both directions, dense, weighted sums, deliveries; with 64-bit types, the
+floats and rings of 64 bits; the microcircuit's step; the dense product by way of Mosaic
+GPU. It fails if a
 result is wrong, if a program does what it must not, if a kernel of a variant, or a kind
 of instruction, was never run, or if a planted fault is not seen.
 """
@@ -34,7 +35,8 @@ from .gpus import GPUS
 from .variant_cases import cases_of
 from .variants import label, variants
 
-QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted")
+QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted", "deliver")
+FEW_CELLS = 2**17  # of deliveries
 PARTS = ("faults", "variants", "quick", "quick64", "microcircuit", "mosaic")
 
 
@@ -56,12 +58,13 @@ def quick_checks() -> list[Check]:
 
 
 def checks_in(part: str) -> list[Check]:
-    """List the checks of a part; "quick64" are the gate's of floats of 64 bits."""
+    """List the checks of a part; "quick64" are the gate's of 64 bits."""
     if part == "variants":
         return variant_checks()
     if part == "quick":
         return quick_checks()
-    return checks_of(quick_cases("floats", "float64"), x64=True)
+    wide: tuple[Product, ...] = ("floats", "deliver")
+    return [c for p in wide for c in checks_of(quick_cases(p, "float64"), x64=True)]
 
 
 def run(gpu: str, part: str, only: str, seed: int) -> int:
@@ -75,12 +78,13 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
     if part == "faults":
         print(f"{gpu}, planted faults:")
         return check_faults(executor)
-    registered = registry().register(Executed(gpu, executor))
     if part == "microcircuit":
+        registered = registry().register(Executed(gpu, executor))
         print(f"{gpu}, the microcircuit at full size:")
         failed = microcircuit.check(executor, registered.backend.name)
         tell(executor, names=True)
         return failed
+    registered = registry().register(Executed(gpu, executor, FEW_CELLS))
     runner = Runner(registered, "cpu")
     checks = [check for check in checks_in(part) if only in str(check)]
     start, used = time.perf_counter(), time.process_time()

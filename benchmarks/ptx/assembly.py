@@ -163,7 +163,7 @@ def constant(kind: str, text: str) -> int | None:
         It has more bits than the class.
     """
     if kind == "p":
-        return None
+        return {"0": 0, "-1": 1}.get(text)
     if match := _FLOAT[kind].match(text):
         return int(match[1], 16)
     if not _INTEGER.match(text):

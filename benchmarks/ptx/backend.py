@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import jax
 
@@ -23,11 +24,16 @@ class Executed:
     gpu : str
         Part of its name.
     executor : Executor
+    cells : int
+        Of deliveries: where there are few, both ways to deliver are taken.
     """
 
-    def __init__(self, gpu: str, executor: Executor) -> None:
+    def __init__(
+        self, gpu: str, executor: Executor, cells: int = workspace.CELLS
+    ) -> None:
         self.name = f"pallas_gpu_on_{gpu.lower()}"
         self.executor = executor
+        self.cells = cells
 
     @hookimpl
     def synjit_backend(self) -> Backend:
@@ -84,7 +90,8 @@ class Executed:
     ) -> jax.Array:
         """See the contract."""
         given = (delays, x, w_loc, w_scale, ring, now)
-        return self._run(problem, delivery_calls.deliver, matrix, *given)
+        with mock.patch.object(workspace, "CELLS", self.cells):
+            return self._run(problem, delivery_calls.deliver, matrix, *given)
 
     def _run(self, problem: Problem, hook: Callable[..., Any], *operands: Any) -> Any:
         problem = replace(problem, platform="cuda")

@@ -69,6 +69,7 @@ _define(NOTHING, "", "r", "bar.sync")
 _define(RETURN, "", "", "ret")
 _define(JUMP, "", "L", "bra", "bra.uni")
 _define(MOVE_32, "r", "r", "mov.b32", "mov.u32")
+_define(MOVE_32, "p", "p", "mov.pred")
 # An address of global memory is the same as a generic one.
 _define(MOVE_64, "d", "d", "mov.b64", "mov.u64", "cvta.to.global.u64")
 _define(MOVE_64, "d", "P", "ld.param.b64", "ld.param::entry.b64")

@@ -27,6 +27,7 @@ _TABLES: dict[int, Table] = {CONSTANT_WORDS: "constant", GENERAL_WORDS: "lognorm
 # Active rows, of W.T: fewer than the connections of a chunk, which are probed, and
 # more, for which chunks are listed. Those of W are columns.
 FEW, MANY = 3, 110
+MOST = 260  # of the columns of a delivery, too many for a list
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,30 @@ def cases_of_blocks() -> list[Case]:
     ]
 
 
+def cases_of_deliveries() -> list[Case]:
+    """List deliveries: of one kind, of several, and of one vector and more."""
+    grid = ((0.01, None, 0.1), (6e-4, 0.5, None))
+    fixed = FixedOutDegree(100, 9_000)
+    one = FewEvents("deliver", 0.01, (9_000, 799), grid=((0.01, 0.1),), now=40)
+    one = replace(one, delays="normal")
+    mixed = replace(one, grid=grid, delays="mixed", table="mixed", known=False)
+    return [
+        one,
+        replace(one, batch=3),
+        replace(one, dtype="float64"),
+        mixed,
+        replace(one, grid=((0.01, fixed),), self_connections=False),
+    ]
+
+
 def cases_of(problem: Problem) -> Iterator[Case]:
     """Give cases that take every way through the kernels of a variant."""
     if problem.grid.blocks:
-        of_blocks = cases_of_blocks()
-        yield from (c for c in of_blocks if problem_of(c, "cuda") == problem)
+        of_blocks = [*cases_of_blocks(), *cases_of_deliveries()]
+        (case,) = (c for c in of_blocks if problem_of(c, "cuda") == problem)
+        yield case
+        if problem.product == "deliver":  # by a list, and by places
+            yield replace(case, events=MOST)
         return
     m = problem.shape[0]
     probs = _PROBS[problem.log2_chunk]

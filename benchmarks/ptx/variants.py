@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from synjit.backends.pallas_gpu import calls
+from synjit.backends.pallas_gpu import calls, delivery_calls
 from synjit.conformance.runner import problem_of
 from synjit.hookspecs import Matrix, Problem, Rule
 from synjit.reference import draw
@@ -19,7 +19,7 @@ from synjit.reference.quantile_table import (
     SYMMETRIC_WORDS,
 )
 
-from .variant_cases import cases_of_blocks
+from .variant_cases import cases_of_blocks, cases_of_deliveries
 
 SHAPE = (100_000, 100_000)
 # Every column of W.T is summed, and every entry of dense ones is written.
@@ -78,18 +78,20 @@ def variants() -> list[Problem]:
             replace(one, rule=rule, self_connections=self_connections)
             for one in found[first:]
         ]
-    return [*found, *(problem_of(case, "cuda") for case in cases_of_blocks())]
+    of_blocks = [*cases_of_blocks(), *cases_of_deliveries()]
+    return [*found, *(problem_of(case, "cuda") for case in of_blocks)]
 
 
 def label(problem: Problem) -> str:
     """Name a variant in a table."""
+    dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
     if problem.grid.blocks:
         blocks, kinds = len(problem.grid.blocks), len(kinds_of(problem))
         of_kinds = f" of {kinds} kinds" if kinds > 1 else ""
-        return f"{problem.product} {blocks} blocks{of_kinds} x{problem.batch}"
+        name = f"{problem.product}{dtype if dtype == ' f64' else ''}"
+        return f"{name} {blocks} blocks{of_kinds} x{problem.batch}"
     way = "W.T" if problem.transpose else "W"
     k = "traced" if problem.log2_chunk is None else f"k={problem.log2_chunk}"
-    dtype = {"float32": " f32", "float64": " f64"}.get(problem.dtype, "")
     forms = {CONSTANT_WORDS: " constant", GENERAL_WORDS: " general"}
     form = forms.get(problem.weights, "")
     rule = " fixed" if problem.rule == "fixed_out_degree" else ""
@@ -99,6 +101,11 @@ def label(problem: Problem) -> str:
 
 def kernel_names(problem: Problem) -> set[str]:
     """Name the kernels that a product is compiled to."""
+    if problem.product == "deliver":
+        kinds = delivery_calls.kinds_of(problem)
+        drawn = ("list_all", "clear", "tally", "settle")
+        names = {f"{name}_{k.own.of.start}" for name in drawn for k in kinds}
+        return {f"deliver_{n}" for n in {*names, "elect_0", "add_0", "write_0"}}
     if problem.grid.blocks:
         numbers = range(1, len(kinds_of(problem)))
         return {"scatter", *(f"scatter_{number}" for number in numbers)}
@@ -113,12 +120,19 @@ def kernel_names(problem: Problem) -> set[str]:
 
 def kinds_of(problem: Problem) -> set[Any]:
     """Tell blocks apart that have kernels of their own."""
-    return {(b.rule, b.self_connections, b.table[1]) for b in problem.grid.blocks}
+    return {
+        (b.rule, b.self_connections, b.table[1], b.delays[1])
+        for b in problem.grid.blocks
+    }
 
 
 def function_of(problem: Problem) -> Any:
     """Give the product, as a function of the arguments."""
-    hooks = {"dense": calls.dense, "weighted": calls.weighted}
+    hooks = {
+        "dense": calls.dense,
+        "weighted": calls.weighted,
+        "deliver": delivery_calls.deliver,
+    }
     hook = hooks.get(problem.product, calls.product)
     return lambda *operands: hook(problem, *operands)
 
@@ -135,4 +149,10 @@ def arguments_of(problem: Problem) -> list[Any]:
     dtype = jnp.dtype(problem.dtype)
     is_float = problem.product == "floats"
     x = jax.ShapeDtypeStruct((length, problem.batch), dtype if is_float else jnp.bool_)
-    return [matrix, x, *[jax.ShapeDtypeStruct(blocks, dtype)] * (2 * len(blocks))]
+    weights = [jax.ShapeDtypeStruct(blocks, dtype)] * (2 * len(blocks))
+    if problem.product != "deliver":
+        return [matrix, x, *weights]
+    words = max(sum(block.delays) for block in problem.grid.blocks)
+    delays, now = (jax.ShapeDtypeStruct(s, jnp.uint32) for s in ((words,), ()))
+    ring = (problem.slots, problem.shape[0], problem.batch)
+    return [matrix, delays, x, *weights, jax.ShapeDtypeStruct(ring, dtype), now]
