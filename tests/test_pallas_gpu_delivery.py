@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,9 @@ from test_pallas_gpu import equations, is_kernel
 from synjit import FixedOutDegree, conformance, delivery
 from synjit.backends.pallas_gpu import delivery_calls, plugin, workspace
 from synjit.conformance.cases import SLOTS, Case
+from synjit.demo.background import Each
+from synjit.demo.dynamics import Neurons, connections, make_step
+from synjit.demo.microcircuit import build
 from synjit.hookspecs import Block, Grid, Matrix, Problem
 from synjit.reference import draw
 
@@ -27,7 +31,7 @@ NAME = "pallas_gpu"
 GRID = ((0.1, None, 0.3), (0.005, 1.0, None))
 RULES = ((0.1, FixedOutDegree(40, 3000)), (FixedOutDegree(9, 3000), None))
 LIKE = Case("deliver", 0.1, (601, 30), grid=GRID, now=SLOTS - 1)
-ONE = Case("deliver", 0.1, (1300, 20), grid=((0.1,),))
+ONE = Case("deliver", 0.3, (1300, 20), grid=((0.3,),), pattern="all")
 CASES = {
     "one": replace(ONE, now=40),
     "blocks": LIKE,
@@ -42,26 +46,26 @@ SHORT = {"one", "batch"}
 
 
 @pytest.mark.parametrize("name", long_unless(lambda _, n: n in SHORT, CASES))
-@pytest.mark.parametrize("cells", [2**16, 1])
+@pytest.mark.parametrize("cells", [workspace.CELLS, 1])
 def test_conforms_when_interpreted(name, cells, monkeypatch):
-    """With room for a list, and with room for the places of a row at a time."""
+    """With room for a list, and with room for the places of some rows at a time."""
     case = CASES[name]
     if cells == 1:
         rows = min(case.shape[0], 150)
         case = replace(case, shape=(rows, case.shape[1]))
-        cells = 40 * case.slots * case.batch
-    monkeypatch.setattr(workspace, "INTERPRETED_CELLS", cells)
+        cells = 20 * case.slots * case.batch
+    monkeypatch.setattr(workspace, "CELLS", cells)
     assert conformance.check(NAME, case) == ""
 
 
 @pytest.mark.parametrize("room", [True, False])
 def test_a_list_is_made_where_there_is_room(room, monkeypatch):
     """Without the other way, the result is right or wrong."""
-    monkeypatch.setattr(workspace, "INTERPRETED_CELLS", 2**16 if room else 1)
+    monkeypatch.setattr(workspace, "CELLS", workspace.CELLS if room else 1)
     monkeypatch.setattr(
         delivery_calls, "_by_place", lambda kinds, given, ring, row: ring
     )
-    case = replace(ONE, shape=(40, 20))
+    case = replace(ONE, shape=(300, 20), pattern="one")
     assert (conformance.check(NAME, case) == "") == room
 
 
@@ -159,3 +163,26 @@ def test_without_triton_deliveries_are_refused(monkeypatch):
     for platform in ("cuda", "cpu"):
         problem = replace(problem_of_blocks(64), platform=platform)
         assert "it is gone" in plugin.synjit_refuses(problem)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_step_of_the_microcircuit_is_five_launches_or_six(sharded):
+    """At full size: two laws of delays; sharded as the demo is, on one device."""
+    if sharded and jax.__version_info__ >= (0, 11):
+        pytest.skip("inside shard_map, it takes the mesh's device, which is a CPU")
+    network = build(1.0, delays_of="synapse")
+    matrix = connections(network, None)
+    if sharded:
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh = jax.make_mesh((1,), ("neurons",), axis_types=auto)
+        matrix = matrix.shard(mesh, rows="neurons")
+    step = jax.jit(make_step(network, matrix))
+    floats = jax.ShapeDtypeStruct((sum(network.sizes),), jnp.float32)
+    words = jax.ShapeDtypeStruct(floats.shape, jnp.uint32)
+    neurons = Neurons(floats, floats, words, jax.eval_shape(matrix.ring))
+    now = jax.ShapeDtypeStruct((), jnp.int32)
+    traced = step.trace(neurons, Each(None), floats, now)
+    text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    names = set(re.findall(r"synjit_deliver_(\w+)_\d+", text))
+    assert {"list_all", "elect", "add", "write"} < names
+    assert text.count("__gpu$xla.gpu.triton") == 5 + 6  # by list, and by places

@@ -30,11 +30,10 @@ MAX_SPLITS = 64
 ROW_TILE = 4
 COLUMN_TILE = 6  # 8 spills on an A100
 
-# N and Z that a delivery keeps at once, at most: for each connection of a list, or each
-# place of some rows, one of every block of the row. Interpreted, arrays of this size
-# would be copied at every turn.
+# N and Z that a delivery keeps at once, for each row and vector, and at most: those of
+# the connections of a list, or of the places of some rows, one of each block of a row.
+CELLS_OF_ROW = 64
 CELLS = 2**23
-INTERPRETED_CELLS = 2**14
 
 # Elements of an operand, a result or a table of partial sums: indices are int32.
 MAX_ELEMENTS = 2**31 - 1
@@ -78,7 +77,7 @@ def terms(problem: Problem) -> int:
 
 def cells(problem: Problem) -> int:
     """Bound what a delivery keeps at once: connections of a list, or places."""
-    most = INTERPRETED_CELLS if problem.platform == "cpu" else CELLS
+    most = min(CELLS_OF_ROW * problem.shape[0] * problem.batch, CELLS)
     return max(most // terms(problem) // LANES, 1) * LANES
 
 

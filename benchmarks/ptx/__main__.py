@@ -36,7 +36,6 @@ from .variant_cases import cases_of
 from .variants import label, variants
 
 QUICK: tuple[Product, ...] = ("events", "floats", "dense", "weighted", "deliver")
-FEW_CELLS = 2**17  # of deliveries
 PARTS = ("faults", "variants", "quick", "quick64", "microcircuit", "mosaic")
 
 
@@ -78,13 +77,12 @@ def run(gpu: str, part: str, only: str, seed: int) -> int:
     if part == "faults":
         print(f"{gpu}, planted faults:")
         return check_faults(executor)
+    registered = registry().register(Executed(gpu, executor))
     if part == "microcircuit":
-        registered = registry().register(Executed(gpu, executor))
         print(f"{gpu}, the microcircuit at full size:")
         failed = microcircuit.check(executor, registered.backend.name)
         tell(executor, names=True)
         return failed
-    registered = registry().register(Executed(gpu, executor, FEW_CELLS))
     runner = Runner(registered, "cpu")
     checks = [check for check in checks_in(part) if only in str(check)]
     start, used = time.perf_counter(), time.process_time()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from unittest import mock
 
 import jax
 
@@ -24,16 +23,11 @@ class Executed:
     gpu : str
         Part of its name.
     executor : Executor
-    cells : int
-        Of deliveries: where there are few, both ways to deliver are taken.
     """
 
-    def __init__(
-        self, gpu: str, executor: Executor, cells: int = workspace.CELLS
-    ) -> None:
+    def __init__(self, gpu: str, executor: Executor) -> None:
         self.name = f"pallas_gpu_on_{gpu.lower()}"
         self.executor = executor
-        self.cells = cells
 
     @hookimpl
     def synjit_backend(self) -> Backend:
@@ -90,8 +84,7 @@ class Executed:
     ) -> jax.Array:
         """See the contract."""
         given = (delays, x, w_loc, w_scale, ring, now)
-        with mock.patch.object(workspace, "CELLS", self.cells):
-            return self._run(problem, delivery_calls.deliver, matrix, *given)
+        return self._run(problem, delivery_calls.deliver, matrix, *given)
 
     def _run(self, problem: Problem, hook: Callable[..., Any], *operands: Any) -> Any:
         problem = replace(problem, platform="cuda")

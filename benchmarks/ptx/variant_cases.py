@@ -27,7 +27,7 @@ _TABLES: dict[int, Table] = {CONSTANT_WORDS: "constant", GENERAL_WORDS: "lognorm
 # Active rows, of W.T: fewer than the connections of a chunk, which are probed, and
 # more, for which chunks are listed. Those of W are columns.
 FEW, MANY = 3, 110
-MOST = 260  # of the columns of a delivery, too many for a list
+MOST = 700  # of the columns of a delivery, too many for a list
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def cases_of_blocks() -> list[Case]:
 def cases_of_deliveries() -> list[Case]:
     """List deliveries: of one kind, of several, and of one vector and more."""
     grid = ((0.01, None, 0.1), (6e-4, 0.5, None))
-    fixed = FixedOutDegree(100, 9_000)
-    one = FewEvents("deliver", 0.01, (9_000, 799), grid=((0.01, 0.1),), now=40)
+    fixed = FixedOutDegree(100, 2_000)
+    one = FewEvents("deliver", 0.01, (2_000, 2_999), grid=((0.01, 0.1),), now=40)
     one = replace(one, delays="normal")
     mixed = replace(one, grid=grid, delays="mixed", table="mixed", known=False)
     return [

@@ -61,6 +61,9 @@ def quick_deliveries(dtype: str) -> Iterator[Case]:
     yield replace(wide, now=1024)
     # No more slots than the longest delay needs.
     yield replace(one, shape=(130, 30), delays="one", slots=4, now=3)
+    # Many more connections than the ring has places.
+    narrow = _case(dtype, (64, 600), ((0.5, 0.2),), pattern="all")
+    yield replace(narrow, delays="one", slots=4, now=2)
     yield from quick_rules_of_blocks(_case(dtype, (2301, 40), now=31))
     for pattern in _PATTERNS[:2]:
         yield _case(dtype, (1, 5), ((0.5,),), pattern=pattern)
