@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything worth doing with a real GPU, in one go and within ten minutes.
 
-Conformance, all quick cases; connections per second; the microcircuit; the same bits
-100 times; the stored matrix, through jax.experimental.sparse and as an event-driven
-gather; another package's kernels and compute-sanitizer, where they are. A short table
-is printed and all of it written as JSON, part by part, so that being cut off loses only
-the rest.
+Conformance, all quick cases; connections per second; the microcircuit; deliveries; the
+same bits 100 times; the stored matrix, through jax.experimental.sparse and as an
+event-driven gather; another package's kernels and compute-sanitizer, where they are. A
+short table is printed and all of it written as JSON, part by part, so that being cut off
+loses only the rest.
 
 ``--rehearse`` does the same on the CPU, tiny and interpreted: a test of this script.
 """
@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse
 
+import synjit
 from synjit import conformance, reference
 from synjit.hookspecs import Matrix, Problem
 from synjit.registry import registry
@@ -240,18 +241,60 @@ def other_package(session: Session) -> Any:
 
 
 def microcircuit(session: Session) -> Any:
-    """Simulate the cortical microcircuit, whose steps are one launch of ours each."""
+    """Simulate the cortical microcircuit, without and with a delay of each synapse."""
     from synjit import demo
 
     size, backend = (1.0, 1000, 200), BACKEND
     if session.rehearsal:  # kernels inside of jax.shard_map cannot be interpreted
         size, backend = (0.01, 20, 10), "numba"
-    with jax.default_device(session.device):
-        activity = demo.simulate(*size, backend=backend)
-    return {
-        "s a biological second": round(activity.wall_seconds / size[1] * 1000, 2),
-        "spikes": int(activity.counts.sum()),  # 248,315 on a CPU
-    }
+    found = {}
+    for delays_of in ("neuron", "synapse"):
+        with jax.default_device(session.device):
+            activity = demo.simulate(*size, backend=backend, delays_of=delays_of)
+        found[delays_of] = {
+            "s a biological second": round(activity.wall_seconds / size[1] * 1000, 2),
+            "spikes": int(activity.counts.sum()),  # docs/microcircuit.md has a CPU's
+        }
+    return found
+
+
+def deliveries(session: Session) -> list[dict[str, Any]]:
+    """Time deliveries beside products, of one matrix with a normal law of delays."""
+    m, n, slots = (600, 300, 64) if session.rehearsal else (77_000, 2_000, 64)
+    law = synjit.normal_delays(1.5, 0.75, dt=0.1)
+    rows = []
+    for active in (1, 8) if session.rehearsal else (8, 40, 200, 2000):
+        matrix = synjit.JITNormal(
+            1.0, 0.1, 0.1, SEED, delay=law, shape=(m, n), backend=BACKEND
+        )
+        with jax.default_device(session.device):
+            spikes = jnp.arange(n) < active
+            ring = matrix.ring(slots=slots)
+            product = session.seconds(jax.jit(lambda x, a=matrix: a @ x), spikes)
+
+            @functools.partial(jax.jit, static_argnames="steps")
+            def steps(spikes: Any, ring: Any, steps: int, matrix: Any = matrix) -> Any:
+                def step(now: Any, carry: Any) -> Any:
+                    ring, total = carry
+                    current, ring = ring.read(now)
+                    return matrix.deliver(spikes, ring, now), total + current.sum()
+
+                start = (ring, jnp.float32(0))
+                return jax.lax.fori_loop(0, steps, step, start)[1]
+
+            many = 2 if session.rehearsal else 100
+            once, often = (
+                session.seconds(functools.partial(steps, steps=k), spikes, ring)
+                for k in (1, 1 + many)
+            )
+        rows.append(
+            {
+                "m": m, "n": n, "active": active,
+                "product, us": round(product * 1e6, 1),
+                "read and delivery, us": round((often - once) / many * 1e6, 1),
+            }
+        )  # fmt: skip
+    return rows
 
 
 def sanitize(session: Session) -> str:
@@ -280,7 +323,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu_device.json"))
     given = parser.parse_args()
     session = Session("cpu" if given.rehearse else "cuda", given.out)
-    parts = conform, throughput, microcircuit, repeat, stored, other_package, sanitize
+    parts = [conform, throughput, microcircuit, deliveries, repeat, stored]
+    parts += [other_package, sanitize]
     for run in parts:
         session.part(run.__name__, functools.partial(run, session))
     seconds = time.monotonic() - session.start
