@@ -4,8 +4,8 @@
 Conformance, all quick cases; connections per second; the microcircuit; deliveries; the
 same bits 100 times; the stored matrix, through jax.experimental.sparse and as an
 event-driven gather; another package's kernels and compute-sanitizer, where they are. A
-short table is printed and all of it written as JSON, part by part, so that being cut off
-loses only the rest.
+short table is printed and all of it written as JSON, part by part, so that being cut
+off loses only the rest.
 
 ``--rehearse`` does the same on the CPU, tiny and interpreted: a test of this script.
 """
