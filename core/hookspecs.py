@@ -107,7 +107,8 @@ class Matrix(NamedTuple):
         in a matrix drawn whole it is (0, 0).
     connectivity : uint32 (CONNECTIVITY_WORDS,)
         ``reference.Connectivity.encode()``: what a draw needs to know of the rule of
-        connections, ``prob`` or another.
+        connections, ``prob`` or another. Beyond the rows that a fixed out-degree is of,
+        where a window may reach, nothing is connected.
     weights : uint32 (0,), (2048,) or (8192,)
         Table of the law of the weights; its length says how it is read
         (``reference.quantile_table``).

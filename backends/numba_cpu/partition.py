@@ -89,7 +89,8 @@ def partition_rows(frame, matrix, m, row_bytes, tile_bytes, may_split, partition
         if threads > 1 and few and may_split and connections > 4 * m:
             splits = min(-(-PARTS_PER_THREAD * threads // tiles), n_active)
         threads = min(threads, tiles * splits)
-    rows = m if splits > 1 else min(m, depth << k)
+    whole = splits > 1 or is_fixed(matrix.connectivity)
+    rows = m if whole else min(m, depth << k)
     partition[TILE_CHUNKS] = depth
     partition[TILES] = tiles
     partition[SPLITS] = splits

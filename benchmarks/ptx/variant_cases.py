@@ -70,7 +70,7 @@ def cases_of_blocks() -> list[Case]:
 def cases_of_deliveries() -> list[Case]:
     """List deliveries: of one kind, of several, and of one vector and more."""
     grid = ((0.01, None, 0.1), (6e-4, 0.5, None))
-    fixed = FixedOutDegree(100, 2_000)
+    fixed = FixedOutDegree(100, 9_000)
     one = FewEvents("deliver", 0.01, (2_000, 2_999), grid=((0.01, 0.1),), now=40)
     one = replace(one, delays="normal")
     mixed = replace(one, grid=grid, delays="mixed", table="mixed", known=False)

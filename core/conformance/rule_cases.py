@@ -31,6 +31,7 @@ OUT_DEGREES = (
     (FixedOutDegree(2500, 4095), (1990, 5)),
     (FixedOutDegree(9000, 70_001), (65_000, 65_010)),
     (FixedOutDegree(2**21, 2**31 - 1), (2**31 - 2200, 3)),
+    (FixedOutDegree(100, 2048), (1000, 3)),  # beyond all rows there is nothing
 )
 # Without self-connections; all windows have some of the diagonal.
 WITHOUT_SELF = (
