@@ -107,4 +107,4 @@ def full_checks(suite_seed: int = 0) -> list[Check]:
 
 
 # A change that loses checks is seen: these numbers are held against what ran.
-FULL_COUNT = 2789
+FULL_COUNT = 2801
