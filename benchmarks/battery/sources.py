@@ -81,15 +81,16 @@ class Synjit:
         words = np.array(seed_words(seed), np.uint32)
         origin, connectivity = np.zeros(2, np.uint32), counts.encode()
         table = np.array(normal.TABLE)  # writable, as the kernels' arrays are
-        limits = count_limits(connectivity)
-        matrix = Matrix(words, origin, connectivity, limits, table)
-        found = _list_all(matrix, m, n, starts, rows, z)
+        operands = (words, origin, connectivity, table)
+        found = _list_all(*operands, m, n, starts, rows, z)
         weights = z[:found].astype(np.float32) / np.float32(2**normal.UNIT_BITS)
         return Connections(shape, starts, rows[:found], weights)
 
 
 @njit  # not cached: numba would not see a change of the functions it calls
-def _list_all(matrix, m, n, starts, rows, z):
+def _list_all(words, origin, connectivity, table, m, n, starts, rows, z):
+    limits = count_limits(connectivity)
+    matrix = Matrix(words, origin, connectivity, limits, table)
     columns, chunks, keys, some_rows, some_z = scratch()
     k = matrix.connectivity[0]
     n_chunks = ((m - 1) >> np.int64(k)) + 1
