@@ -25,7 +25,13 @@ os.environ["XLA_FLAGS"] = (
     " --xla_dump_hlo_module_re=jit_ptx.*"
 )
 
+# Callbacks wait for threads of XLA's, of which there are as many as processors: of two,
+# calls from several threads could wait for each other without end.
+os.environ.setdefault("NPROC", "32")
+
 import jax  # noqa: E402
+
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 _ENTRY = re.compile(r"\.entry synjit_(\w+)\(")
 _LAUNCH = re.compile(
