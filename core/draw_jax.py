@@ -271,16 +271,18 @@ def connected(row: jax.Array, keys: Keys, log2_chunk: Any) -> jax.Array:
     """Say which rows are connected (both numbers are below 2**31: compare signed)."""
     x = place_inverse(row, keys, log2_chunk)
     there = x.astype(jnp.int32) < keys.counts.astype(jnp.int32)
-    if keys.last is not None:
-        there = there & (row <= keys.last)
-    return there if keys.own is None else there & is_allowed(row, keys)
+    return there & is_allowed(row, keys)
 
 
 def is_allowed(row: jax.Array, keys: Keys) -> jax.Array:
-    """Whether a row that was listed may be connected: it is not the column itself."""
-    if keys.own is None:
-        return jnp.ones_like(row, jnp.bool_)
-    return row != keys.own
+    """Whether a row that was listed may be connected.
+
+    It is not the column itself, and not beyond all rows, where a window may reach.
+    """
+    allowed = jnp.ones_like(row, jnp.bool_)
+    if keys.last is not None:
+        allowed = allowed & (row <= keys.last)
+    return allowed if keys.own is None else allowed & (row != keys.own)
 
 
 def _skipped(keys: Keys) -> jax.Array | None:

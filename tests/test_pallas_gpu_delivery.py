@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from long import long_unless
+from ptx.variants import arguments_of
 from test_pallas_gpu import equations, is_kernel
 
 from synjit import FixedOutDegree, conformance, delivery
@@ -23,8 +24,7 @@ from synjit.conformance.cases import SLOTS, Case
 from synjit.demo.background import Each
 from synjit.demo.dynamics import Neurons, connections, make_step
 from synjit.demo.microcircuit import build
-from synjit.hookspecs import Block, Grid, Matrix, Problem
-from synjit.reference import draw
+from synjit.hookspecs import Block, Grid, Problem
 
 NAME = "pallas_gpu"
 
@@ -86,26 +86,9 @@ def problem_of_blocks(slots: int, batch: int = 1, dtype: str = "float32") -> Pro
     )  # fmt: skip
 
 
-def arguments(problem: Problem) -> list[Any]:
-    blocks = len(problem.grid.blocks)
-    words = [(blocks, 2), (blocks, 2), (blocks, draw.CONNECTIVITY_WORDS), (2048,)]
-    matrix = Matrix(*(jax.ShapeDtypeStruct(shape, jnp.uint32) for shape in words))
-    m, n = problem.shape
-    weights = jax.ShapeDtypeStruct((blocks,), problem.dtype)
-    return [
-        matrix,
-        jax.ShapeDtypeStruct((66,), jnp.uint32),
-        jax.ShapeDtypeStruct((n, problem.batch), jnp.bool_),
-        weights,
-        weights,
-        jax.ShapeDtypeStruct((problem.slots, m, problem.batch), problem.dtype),
-        jax.ShapeDtypeStruct((), jnp.uint32),
-    ]
-
-
 def trace(problem: Problem) -> Any:
     deliver = jax.jit(functools.partial(delivery_calls.deliver, problem))
-    return deliver.trace(*arguments(problem))
+    return deliver.trace(*arguments_of(problem))
 
 
 @pytest.mark.parametrize("slots", [64, 640])

@@ -56,13 +56,13 @@ def scatter_any(
     Parameters are those of ``scatter_add``. It exchanges: of stores to one place by
     several programs nothing would be known.
     """
-    from jax.experimental.pallas import triton
-
     if not device:
         store_where(mask, ref, index, value)
     elif RELAXED:
         scatter_p.bind(ref, index, value, mask, add=False)
     else:
+        from jax.experimental.pallas import triton
+
         triton.atomic_xchg(ref, (index,), value, mask=mask)
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -19,7 +18,7 @@ from . import dense as dense_kernel
 from . import gather, probe, scatter
 from .launch import launch
 from .operands import prepare
-from .pieces import Piece, count, lay_out
+from .pieces import Piece, count, lay_out, piece_of_block
 from .workspace import (
     COLUMN_TILE,
     LANES,
@@ -155,15 +154,12 @@ def _scatter_blocks(problem: Problem, matrix: Matrix, x: jax.Array) -> list[Arra
     launches: dict[Problem, list[Piece]] = {}
     places = []
     size = 0
-    for i, block in enumerate(grid.blocks):
-        own, (rows, columns) = problem.of_block(i), grid.window(block)
-        left, right, m = columns.start, columns.stop, rows.stop - rows.start
-        chunks, table = max_chunks(own), block.table[0]
-        alike = replace(own, shape=problem.shape, log2_chunk=None)
-        piece = Piece(i, m, chunks, left, right, left, size, table)
-        launches.setdefault(alike, []).append(piece)
-        places.append(slice(size, size + m * batch))
-        size += m * batch
+    for i in range(len(grid.blocks)):
+        alike, piece = piece_of_block(problem, i)
+        launches.setdefault(alike, []).append(piece._replace(sums=size))
+        end = size + piece.rows * batch
+        places.append(slice(size, end))
+        size = end
     n, z = _list_all([*launches.items()], matrix, x, size)
     return [(n[at].reshape(-1, batch), z[at].reshape(-1, batch)) for at in places]
 
@@ -180,11 +176,7 @@ def _list_all(
     """
     floats = launches[0][0].product == "floats"
     values, active, before = prepare(launches[0][0], x)
-    counts = [count(pieces, matrix, before) for _, pieces in launches]
-    plans = [
-        lay_out(pieces, counted, counted.groups)
-        for (_, pieces), counted in zip(launches, counts, strict=True)
-    ]
+    plans = [lay_out(p, count(p, matrix, before)) for _, p in launches]
 
     def sums_of(dtypes: Sequence[Any]) -> Sequence[jax.Array]:
         sums: Sequence[jax.Array] = [jnp.zeros(size, dtype) for dtype in dtypes]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +21,8 @@ from .delivery import Delivery
 from .lanes import i32
 from .launch import launch
 from .operands import compact
-from .pieces import Piece, count, lay_out, of_pieces
-from .workspace import LANES, MAX_PROGRAMS, cells, max_chunks, pairs, terms
+from .pieces import Piece, count, lay_out, of_pieces, piece_of_block
+from .workspace import LANES, MAX_PROGRAMS, cells, pairs, terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,43 +82,31 @@ def deliver(
 
 def kinds_of(problem: Problem) -> list[Kind]:
     """Sort the blocks by the code that draws their connections."""
-    grid, (m, _) = problem.grid, problem.shape
+    blocks, batch, m = problem.grid.blocks, problem.batch, problem.shape[0]
     found: dict[tuple[Problem, int], list[Piece]] = {}
-    terms_of_row: dict[int, int] = {}
-    for i, block in enumerate(grid.blocks):
-        own, (rows, columns) = problem.of_block(i), grid.window(block)
-        term = terms_of_row.get(block.row, 0)
-        terms_of_row[block.row] = term + 1
-        if 0 in own.shape:
+    terms_of_row = Counter(block.row for block in blocks)
+    first_of_row: dict[int, int] = {}
+    for i, block in enumerate(blocks):
+        first = first_of_row.setdefault(block.row, i)
+        if 0 in problem.grid.shape(block):
             continue
-        start, words = block.delays
-        alike = replace(own, shape=problem.shape, log2_chunk=None)
-        piece = Piece(
-            block=i,
-            rows=rows.stop - rows.start,
-            chunks=max_chunks(own),
-            begin=columns.start * problem.batch,
-            end=columns.stop * problem.batch,
-            left=columns.start,
-            sums=rows.start,
-            table=block.table[0],
-            delays=start,
-            term=term,
+        alike, piece = piece_of_block(problem, i)
+        piece = piece._replace(
+            begin=piece.begin * batch,  # in the list of all columns' vectors
+            end=piece.end * batch,
+            term=i - first,
+            terms=terms_of_row[block.row],
         )
-        found.setdefault((alike, words), []).append(piece)
-    pieces = [
-        piece._replace(terms=terms_of_row[grid.blocks[piece.block].row])
-        for some in found.values()
-        for piece in some
-    ]
+        found.setdefault((alike, block.delays[1]), []).append(piece)
+    pieces = [piece for some in found.values() for piece in some]
     whole = Delivery(
         pieces=pieces,
         slots=problem.slots,
         rows=m,
-        batch=problem.batch,
+        batch=batch,
         terms=terms(problem),
         programs=min(MAX_PROGRAMS, -(-pairs(problem) // LANES) * LANES),
-        height=min(m, max(cells(problem) // (problem.slots * problem.batch), 1)),
+        height=min(m, max(cells(problem) // (problem.slots * batch), 1)),
     )
     kinds, first = [], 0
     for (alike, words), some in found.items():
@@ -139,9 +128,10 @@ def _by_list(
     trips = (longest.astype(jnp.int32) + share - i32(1)) >> counted.log2_share
     wanted = counted.groups.astype(jnp.float32) * trips.astype(jnp.float32)
     fits = jnp.sum(wanted) <= np.float32(length // LANES)
-    groups = jnp.where(fits, counted.groups, i32(0))
-    ends = jnp.cumsum(groups * trips, dtype=jnp.int32)
-    plan = lay_out(own.pieces, counted, groups, ends - groups * trips, trips)
+    counted = counted._replace(groups=jnp.where(fits, counted.groups, i32(0)))
+    vectors = counted.groups * trips
+    ends = jnp.cumsum(vectors, dtype=jnp.int32)
+    plan = lay_out(own.pieces, counted, ends - vectors, trips)
 
     of_each, terms = _new(length), [_new(length * own.terms)] * 2
     lists: Sequence[Any] = [of_each, of_each, _new(length, ring.dtype), *terms]
@@ -172,7 +162,7 @@ def _by_place(
     origin = jnp.asarray(given.matrix.origin).at[block, 0].add(below)
     matrix = given.matrix._replace(origin=origin)
     counted = count(own.pieces, matrix, given.before, rows)
-    plan = lay_out(own.pieces, counted, counted.groups, rows, low)
+    plan = lay_out(own.pieces, counted, rows, low)
 
     reads = (plan, given.active, given.delays, given.now, row.reshape(1))
     places = own.height * own.slots * own.batch

@@ -97,10 +97,6 @@ class Window(NamedTuple):
     def holds(self, keys: Keys, row: jax.Array) -> jax.Array:
         """Whether a row that was listed is in the window, and may be connected."""
         inside = (row - self.top) < self.rows
-        if keys.chunk.last is not None:  # a window may reach beyond all rows
-            inside = inside & (row <= keys.chunk.last)
-        if self.problem.self_connections:
-            return inside
         return inside & draw_jax.is_allowed(row, keys.chunk)
 
     def connected(self, keys: Keys, row: jax.Array) -> jax.Array:

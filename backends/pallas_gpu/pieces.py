@@ -12,7 +12,7 @@ blocks apart is a scalar in the kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -24,7 +24,7 @@ from synjit.reference import draw
 
 from .draw import Window, count_chunks, window
 from .lanes import i32
-from .workspace import LANES
+from .workspace import LANES, max_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +119,27 @@ class Count(NamedTuple):
     first: jax.Array
 
 
+def piece_of_block(problem: Problem, i: int) -> tuple[Problem, Piece]:
+    """Give a block of a grid as a piece, and what decides the code that draws it.
+
+    Its ``sums`` are those of the rows of the whole.
+    """
+    own, block = problem.of_block(i), problem.grid.blocks[i]
+    rows, columns = problem.grid.window(block)
+    piece = Piece(
+        block=i,
+        rows=rows.stop - rows.start,
+        chunks=max_chunks(own),
+        begin=columns.start,
+        end=columns.stop,
+        left=columns.start,
+        sums=rows.start,
+        table=block.table[0],
+        delays=block.delays[0],
+    )
+    return replace(own, shape=problem.shape, log2_chunk=None), piece
+
+
 def of_pieces(pieces: Sequence[Piece], name: str) -> Any:
     """Give what is known of pieces, int32 (pieces,)."""
     return np.array([getattr(piece, name) for piece in pieces], np.int32)
@@ -155,14 +176,12 @@ def count(
     return Count(log2_share, groups, active, first)
 
 
-def lay_out(
-    pieces: Sequence[Piece], counted: Count, groups: jax.Array, *others: jax.Array
-) -> jax.Array:
+def lay_out(pieces: Sequence[Piece], counted: Count, *others: jax.Array) -> jax.Array:
     """Lay out the plan, int32: what was counted of each piece, and what is known."""
-    ends = jnp.cumsum(groups, dtype=jnp.int32)
+    ends = jnp.cumsum(counted.groups, dtype=jnp.int32)
     known = np.concatenate([of_pieces(pieces, name) for name in KNOWN])
     head = jnp.stack([counted.log2_share, ends[-1]])
-    own = (ends - groups, counted.active, counted.first)
+    own = (ends - counted.groups, counted.active, counted.first)
     return jnp.concatenate([head, *own, *others, known])
 
 

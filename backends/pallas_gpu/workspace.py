@@ -12,6 +12,7 @@ Nothing here needs JAX: the plugin asks it whether a problem can be taken.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from synjit.reference import draw
@@ -71,8 +72,7 @@ def pairs(problem: Problem) -> int:
 
 def terms(problem: Problem) -> int:
     """Count the blocks of the row that has most."""
-    rows = [block.row for block in problem.grid.blocks]
-    return max(rows.count(row) for row in {*rows})
+    return max(Counter(block.row for block in problem.grid.blocks).values())
 
 
 def cells(problem: Problem) -> int:
