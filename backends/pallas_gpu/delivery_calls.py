@@ -16,7 +16,8 @@ from synjit.draw_jax import ANY, BASE, LIMITS
 from synjit.hookspecs import Matrix
 from synjit.reference import draw
 
-from . import delivery as kernels
+from . import delivery_list as by_list
+from . import delivery_places as by_place
 from .delivery import Delivery
 from .lanes import i32
 from .launch import launch
@@ -138,14 +139,14 @@ def _by_list(
     lists = [*lists, _new(length // LANES)]
     reads: tuple[Any, ...] = (plan, given.active, given.delays, given.now, ring)
     for kind in kinds:
-        lists = _run(kernels.list_all, kind, matrix, reads, lists)
+        lists = _run(by_list.list_all, kind, matrix, reads, lists)
     places, weights, held, ones, sums, taken = lists
     listed, any_kind = (plan, taken, places), kinds[0]
-    (ring,) = _run(kernels.elect, any_kind, matrix, listed, [ring])
+    (ring,) = _run(by_list.elect, any_kind, matrix, listed, [ring])
     reads = (*listed, weights, ring)
-    ones, sums = _run(kernels.add, any_kind, matrix, reads, [ones, sums])
+    ones, sums = _run(by_list.add, any_kind, matrix, reads, [ones, sums])
     reads = (*listed, held, ones, sums, given.loc, given.scale)
-    (ring,) = _run(kernels.write, any_kind, matrix, reads, [ring])
+    (ring,) = _run(by_list.write, any_kind, matrix, reads, [ring])
     return ring, fits
 
 
@@ -168,12 +169,12 @@ def _by_place(
     places = own.height * own.slots * own.batch
     sums: Sequence[Any] = [_new(places * own.terms)] * 2
     sums = [*sums, _new(places)]
-    for kernel in (kernels.clear, kernels.tally):
+    for kernel in (by_place.clear, by_place.tally):
         for kind in kinds:
             sums = _run(kernel, kind, matrix, reads, sums)
     for kind in kinds:
         of_sums = (*sums, given.loc, given.scale)
-        (ring,) = _run(kernels.settle, kind, matrix, (*reads, *of_sums), [ring])
+        (ring,) = _run(by_place.settle, kind, matrix, (*reads, *of_sums), [ring])
     return ring
 
 

@@ -37,6 +37,8 @@ class Group(NamedTuple):
         First row of the chunk.
     log2_share : int32 scalar
         Of the number of lanes that share a chunk.
+    trips : int32 scalar
+        Connections that a lane lists, as many as the longest chunk has.
     """
 
     number: jax.Array
@@ -48,12 +50,7 @@ class Group(NamedTuple):
     length: jax.Array
     start: jax.Array
     log2_share: jax.Array
-
-    @property
-    def trips(self) -> jax.Array:
-        """Connections that a lane lists, as many as the longest chunk has."""
-        share = i32(1) << self.log2_share
-        return (jnp.max(self.length) + share - i32(1)) >> self.log2_share
+    trips: jax.Array
 
     def each(
         self, body: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], None]
@@ -122,8 +119,10 @@ def each_group(
         numbered = view.left + (column - piece.left).astype(jnp.uint32)
         keys = view.keys(numbered, chunk, inverse=False)
         length = jnp.where(valid, keys.chunk.counts.astype(jnp.int32), i32(0))
+        share = i32(1) << log2_share
+        trips = (jnp.max(length) + share - i32(1)) >> log2_share
         own = (column, vector, numbered, keys, length, chunk << view.log2_chunk)
-        body(Group(number, piece, *own, log2_share))
+        body(Group(number, piece, *own, log2_share, trips))
         return state
 
     first = planned.start(of.start) + pl.program_id(0)
