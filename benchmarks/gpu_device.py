@@ -262,27 +262,26 @@ def deliveries(session: Session) -> list[dict[str, Any]]:
     """Time deliveries beside products, of one matrix with a normal law of delays."""
     m, n, slots = (600, 300, 64) if session.rehearsal else (77_000, 2_000, 64)
     law = synjit.normal_delays(1.5, 0.75, dt=0.1)
-    rows = []
+    given = {"delay": law, "shape": (m, n), "backend": BACKEND}
+    matrix = synjit.JITNormal(1.0, 0.1, 0.1, SEED, **given)
+    product = jax.jit(lambda spikes: matrix @ spikes)
+
+    @functools.partial(jax.jit, static_argnames="steps")
+    def steps(spikes: Any, ring: Any, steps: int) -> Any:
+        def step(now: Any, carry: Any) -> Any:
+            ring, total = carry
+            current, ring = ring.read(now)
+            return matrix.deliver(spikes, ring, now), total + current.sum()
+
+        return jax.lax.fori_loop(0, steps, step, (ring, jnp.float32(0)))[1]
+
+    with jax.default_device(session.device):
+        ring = matrix.ring(slots=slots)
+    many, rows = 2 if session.rehearsal else 100, []
     for active in (1, 8) if session.rehearsal else (8, 40, 200, 2000):
-        matrix = synjit.JITNormal(
-            1.0, 0.1, 0.1, SEED, delay=law, shape=(m, n), backend=BACKEND
-        )
         with jax.default_device(session.device):
             spikes = jnp.arange(n) < active
-            ring = matrix.ring(slots=slots)
-            product = session.seconds(jax.jit(lambda x, a=matrix: a @ x), spikes)
-
-            @functools.partial(jax.jit, static_argnames="steps")
-            def steps(spikes: Any, ring: Any, steps: int, matrix: Any = matrix) -> Any:
-                def step(now: Any, carry: Any) -> Any:
-                    ring, total = carry
-                    current, ring = ring.read(now)
-                    return matrix.deliver(spikes, ring, now), total + current.sum()
-
-                start = (ring, jnp.float32(0))
-                return jax.lax.fori_loop(0, steps, step, start)[1]
-
-            many = 2 if session.rehearsal else 100
+            undelayed = session.seconds(product, spikes)
             once, often = (
                 session.seconds(functools.partial(steps, steps=k), spikes, ring)
                 for k in (1, 1 + many)
@@ -290,7 +289,7 @@ def deliveries(session: Session) -> list[dict[str, Any]]:
         rows.append(
             {
                 "m": m, "n": n, "active": active,
-                "product, us": round(product * 1e6, 1),
+                "product, us": round(undelayed * 1e6, 1),
                 "read and delivery, us": round((often - once) / many * 1e6, 1),
             }
         )  # fmt: skip
